@@ -1,0 +1,16 @@
+// The commands: each Add… function declares its flags and sets `run` when its command was chosen.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace talon {
+
+inline constexpr const char* kVersion = "0.1.0";
+
+using RunCommand = std::function<int()>;
+
+// Declares every command (commands.cc lists them).
+void AddCommands(CLI::App& app, RunCommand& run);
+
+}  // namespace talon

@@ -1,0 +1,1 @@
+// Anchor so that the layer builds before its first source lands.

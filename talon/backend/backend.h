@@ -1,10 +1,10 @@
-// The op interface. Models, the engine and the quantizer are written once against it; the CPU backend
-// (talon/backend/cpu) and the CUDA backend (talon/backend/cuda) implement it.
+// The op interface. Models, the engine and the quantizer are written once against it; the CPU
+// backend (talon/backend/cpu) and the CUDA backend (talon/backend/cuda) implement it.
 //
-// Contract (docs/numerics.md): an op computes every row from that row's inputs alone, in an order that
-// depends on shapes and device only - never on the number of rows, the batch, the chunking or the number
-// of threads. `rb` below rounds to the output's dtype (BF16: nearest even; F32: nothing). Ops are
-// asynchronous on a GPU and complete in call order; Download synchronizes.
+// Contract (docs/numerics.md): an op computes every row from that row's inputs alone, in an order
+// that depends on shapes and device only - never on the number of rows, the batch, the chunking or
+// the number of threads. `rb` below rounds to the output's dtype (BF16: nearest even; F32:
+// nothing). Ops are asynchronous on a GPU and complete in call order; Download synchronizes.
 #pragma once
 
 #include <cstdint>
@@ -25,17 +25,18 @@ struct LinearOutput {
 
 // h' = rb(rb(residual + rb(RmsNorm(branch))) * scalar); the residual add of a Gemma block.
 struct NormAddParams {
-  Tensor branch;                  // [rows, hidden]
-  const float* gain = nullptr;    // [hidden]
+  Tensor branch;                // [rows, hidden]
+  const float* gain = nullptr;  // [hidden]
   float eps = 1e-6f;
-  Tensor residual;                // [rows, hidden], updated in place
-  float layer_scalar = 1.0f;      // skipped (no rounding) when exactly 1
+  Tensor residual;            // [rows, hidden], updated in place
+  float layer_scalar = 1.0f;  // skipped (no rounding) when exactly 1
 };
 
 // Per-head norms, RoPE and the KV write after the q/k/v projections.
-//   q[h] = rope(norm(q[h]; q_gain)), k[h] = rope(norm(k[h]; k_gain)), v[h] = v_norm ? norm(v[h]) : v[h]
-// A null gain skips that norm. RoPE pairs lane i with i + head_dim / 2 and rounds as Hugging Face does:
-// rb(rb(x * c) + rb(rot(x) * s)). K and V go to the page slot of the row's position.
+//   q[h] = rope(norm(q[h]; q_gain)), k[h] = rope(norm(k[h]; k_gain)), v[h] = v_norm ? norm(v[h]) :
+//   v[h]
+// A null gain skips that norm. RoPE pairs lane i with i + head_dim / 2 and rounds as Hugging Face
+// does: rb(rb(x * c) + rb(rot(x) * s)). K and V go to the page slot of the row's position.
 struct QkvParams {
   Tensor q;  // [rows, num_heads * head_dim], in place
   Tensor k;  // [rows, num_kv_heads * head_dim], scratch afterwards
@@ -52,8 +53,8 @@ struct QkvParams {
 };
 
 // softmax(scale * q k^T) v over the sequence's pages; key j visible to the query at position i iff
-// j <= i and (window == 0 or j > i - window). Query head h reads KV head h / (num_heads / num_kv_heads).
-// Scores, softmax and the weighted sum are FP32; tiles lie at absolute positions.
+// j <= i and (window == 0 or j > i - window). Query head h reads KV head h / (num_heads /
+// num_kv_heads). Scores, softmax and the weighted sum are FP32; tiles lie at absolute positions.
 struct AttentionParams {
   Tensor q;    // [rows, num_heads * head_dim]
   Tensor out;  // same shape
@@ -67,11 +68,11 @@ struct AttentionParams {
 
 enum class Activation : uint8_t { kGeluTanh, kSilu };
 
-// How one logits row becomes a token. Noise is keyed by (seed, position) so that the same row gives the
-// same token with and without drafts. temperature == 0: argmax, ties to the lowest id.
+// How one logits row becomes a token. Noise is keyed by (seed, position) so that the same row gives
+// the same token with and without drafts. temperature == 0: argmax, ties to the lowest id.
 struct SamplingRow {
   float temperature = 0.0f;
-  int32_t top_k = 0;     // 0: off
+  int32_t top_k = 0;  // 0: off
   float top_p = 1.0f;
   float min_p = 0.0f;
   uint64_t seed = 0;
@@ -98,7 +99,8 @@ class Backend {
   // --- row ops ---
   // out[r] = rb(table[ids[r]] * scale); `table` is BF16 [vocab, hidden].
   virtual void Embed(const Tensor& table, const int32_t* ids, float scale, const Tensor& out) = 0;
-  // out = rb(x / sqrt(mean(x^2) + eps) * gain); gain null: no gain. `x` and `out` may be column slices.
+  // out = rb(x / sqrt(mean(x^2) + eps) * gain); gain null: no gain. `x` and `out` may be column
+  // slices.
   virtual void RmsNorm(const Tensor& x, const float* gain, float eps, const Tensor& out) = 0;
   virtual void NormAdd(const NormAddParams& params) = 0;
   // out = rb(a + b)
@@ -128,7 +130,8 @@ class Backend {
   virtual void MapDraftIds(const int32_t* offsets /* [draft_vocab] */, int64_t count,
                            int32_t* ids) = 0;
   // inputs[row_begin[s] .. ] = x_n, d_1 .. d_k and tokens[] = what the verifier chose at each row.
-  // accepted[s] = number of leading t with inputs[row_begin[s] + 1 + t] == tokens[row_begin[s] + t].
+  // accepted[s] = number of leading t with inputs[row_begin[s] + 1 + t] == tokens[row_begin[s] +
+  // t].
   virtual void VerifyDrafts(const int32_t* inputs, const int32_t* tokens, const RowBatch& rows,
                             int32_t* accepted /* [num_sequences] */) = 0;
 };

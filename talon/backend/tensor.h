@@ -38,7 +38,7 @@ struct Tensor {
 // How a quantized linear treats its inputs.
 enum class LinearNumerics : uint8_t {
   kWeightOnly,  // W4A16: inputs stay as they are
-  kW4A4,        // NVFP4 inputs, quantized per block of 16 under input_scale (emulated off Blackwell)
+  kW4A4,  // NVFP4 inputs, quantized per block of 16 under input_scale (emulated off Blackwell)
 };
 
 // A linear's weights in backend memory. Made by Backend::MakeLinear; cheap to copy.
@@ -70,8 +70,8 @@ struct KvLayer {
   Buffer values;
 };
 
-// The rows of one forward pass, in backend memory. Rows of a sequence are adjacent and their positions
-// ascend by one; sequence s owns rows [row_begin[s], row_begin[s + 1]).
+// The rows of one forward pass, in backend memory. Rows of a sequence are adjacent and their
+// positions ascend by one; sequence s owns rows [row_begin[s], row_begin[s + 1]).
 struct RowBatch {
   int64_t num_rows = 0;
   int64_t num_sequences = 0;

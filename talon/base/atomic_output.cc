@@ -45,7 +45,8 @@ void Rename(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(const fs::path& target) : target_(target), temporary_(TemporaryName(target)) {
+AtomicFile::AtomicFile(const fs::path& target)
+    : target_(target), temporary_(TemporaryName(target)) {
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ < 0) {
     Throw(ErrorCode::kFailedPrecondition, "{}: cannot be created: {}", target.string(),

@@ -1,5 +1,5 @@
-// Output that appears whole or not at all: written under a temporary name beside the target, synced,
-// then renamed. An object destroyed before Commit() removes what it wrote.
+// Output that appears whole or not at all: written under a temporary name beside the target,
+// synced, then renamed. An object destroyed before Commit() removes what it wrote.
 #pragma once
 
 #include <cstddef>

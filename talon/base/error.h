@@ -1,6 +1,6 @@
-// The one exception type of Talon: a code and a sentence that says what was found, what was expected
-// and what to do. Thrown at boundaries (files, requests, flags), translated once in main() to an exit
-// code and once in the server to an HTTP status. Kernels never throw.
+// The one exception type of Talon: a code and a sentence that says what was found, what was
+// expected and what to do. Thrown at boundaries (files, requests, flags), translated once in main()
+// to an exit code and once in the server to an HTTP status. Kernels never throw.
 #pragma once
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// Progress of long work: a bar with ETA on a terminal, a plain line every few seconds elsewhere, and
-// nothing with --quiet. Writes to stderr so that stdout stays clean for results.
+// Progress of long work: a bar with ETA on a terminal, a plain line every few seconds elsewhere,
+// and nothing with --quiet. Writes to stderr so that stdout stays clean for results.
 #pragma once
 
 #include <chrono>

@@ -71,7 +71,8 @@ void ThreadPool::Drain() {
 void ThreadPool::WorkerLoop() {
   uint64_t seen = 0;
   for (;;) {
-    for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) {
+    for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen;
+         ++spin) {
       Pause();
     }
     if (generation_.load(std::memory_order_acquire) == seen) {

@@ -1,5 +1,6 @@
-// A fixed team of threads for data-parallel loops inside ops. The split of work is deterministic and
-// no result may depend on it: every task writes its own outputs and reduces in its own fixed order.
+// A fixed team of threads for data-parallel loops inside ops. The split of work is deterministic
+// and no result may depend on it: every task writes its own outputs and reduces in its own fixed
+// order.
 #pragma once
 
 #include <atomic>
@@ -22,8 +23,8 @@ class ThreadPool {
 
   int num_threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Runs fn(task) for task in [0, num_tasks), tasks handed out one by one; returns when all are done.
-  // Called by one thread at a time. `fn` must not throw.
+  // Runs fn(task) for task in [0, num_tasks), tasks handed out one by one; returns when all are
+  // done. Called by one thread at a time. `fn` must not throw.
   void Run(int64_t num_tasks, const std::function<void(int64_t)>& fn);
 
  private:

@@ -1,6 +1,6 @@
-// What Talon needs to know of a model, read from Hugging Face config files. Anything in a config that
-// changes the mathematics and is not supported is an error naming the field. Sources: specs/gemma.md 1,
-// specs/eagle3.md 1.1.
+// What Talon needs to know of a model, read from Hugging Face config files. Anything in a config
+// that changes the mathematics and is not supported is an error naming the field. Sources:
+// specs/gemma.md 1, specs/eagle3.md 1.1.
 #pragma once
 
 #include <cstdint>
@@ -74,7 +74,8 @@ struct Eagle3Config {
   bool norm_before_fc = false;
   bool fc_norm = false;
   bool norm_output = false;
-  std::vector<int64_t> aux_layer_ids;  // ascending; empty when the file has none (use the default rule)
+  std::vector<int64_t>
+      aux_layer_ids;  // ascending; empty when the file has none (use the default rule)
   int64_t num_speculative_tokens = 0;  // proposal_methods[0]; 0 when absent
   std::string verifier_name_or_path;
   std::string layer_prefix = "layers.0.";  // "midlayer." in older files

@@ -1,6 +1,6 @@
 // Memory-mapped reading and atomic writing of safetensors files, as strict as the reference reader:
-// header size, JSON form, duplicate keys, dtype, shape and byte range of every tensor, no overlaps and
-// no holes. Source: github.com/huggingface/safetensors, specs/nvfp4.md 3.4 for the byte layout.
+// header size, JSON form, duplicate keys, dtype, shape and byte range of every tensor, no overlaps
+// and no holes. Source: github.com/huggingface/safetensors, specs/nvfp4.md 3.4 for the byte layout.
 #pragma once
 
 #include <cstddef>
@@ -72,8 +72,8 @@ class TensorStore {
   std::map<std::string, TensorView> tensors_;
 };
 
-// What to write: names and shapes are known up front, bytes are produced one tensor at a time so that
-// memory stays bounded however large the file is.
+// What to write: names and shapes are known up front, bytes are produced one tensor at a time so
+// that memory stays bounded however large the file is.
 struct TensorSpec {
   std::string name;
   DType dtype = DType::kF32;
@@ -81,8 +81,8 @@ struct TensorSpec {
 };
 
 // Writes `path` (a plain create; wrap the folder in AtomicDirectory). Tensors are laid out as the
-// safetensors library does: dtype order of specs/nvfp4.md 3.4 and 0.1.6, then name. `produce` is called
-// once per tensor in file order and must append exactly the tensor's bytes through `append`.
+// safetensors library does: dtype order of specs/nvfp4.md 3.4 and 0.1.6, then name. `produce` is
+// called once per tensor in file order and must append exactly the tensor's bytes through `append`.
 using AppendBytes = std::function<void(std::span<const std::byte>)>;
 using ProduceTensor = std::function<void(const TensorSpec& spec, const AppendBytes& append)>;
 void WriteSafetensors(const std::filesystem::path& path, std::vector<TensorSpec> specs,

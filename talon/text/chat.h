@@ -30,8 +30,8 @@ std::string_view Name(ChatFormat format);
 // throws kUnsupported, naming --chat-format, for a template Talon does not know.
 std::optional<ChatFormat> DetectChatFormat(const std::filesystem::path& model_directory);
 
-// Renders OpenAI-style messages ([{role, content, tool_calls?, reasoning?, ...}]) to text that starts
-// with exactly one "<bos>". Throws kInvalidArgument naming the message and field.
+// Renders OpenAI-style messages ([{role, content, tool_calls?, reasoning?, ...}]) to text that
+// starts with exactly one "<bos>". Throws kInvalidArgument naming the message and field.
 std::string RenderChat(ChatFormat format, const Json& messages, const ChatOptions& options);
 
 }  // namespace talon

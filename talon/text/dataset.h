@@ -15,12 +15,13 @@ struct Conversation {
   Json messages;  // OpenAI-style
 };
 
-// Every row must hold `messages` ([{role, content}]) or `conversations` ([{from, value}], ShareGPT).
+// Every row must hold `messages` ([{role, content}]) or `conversations` ([{from, value}],
+// ShareGPT).
 std::vector<Conversation> ReadConversations(const std::filesystem::path& path);
 
 struct PromptRow {
-  std::string id;        // `id`, or "STEM:LINE"
-  std::string category;  // `category`, or the file's stem
+  std::string id;                  // `id`, or "STEM:LINE"
+  std::string category;            // `category`, or the file's stem
   std::vector<std::string> turns;  // user turns
   Json messages;                   // set instead of `turns` when the row has messages
 };

@@ -1,6 +1,6 @@
-// Hugging Face tokenizer.json with a BPE model, byte fallback and added tokens (Gemma). Exact against
-// the `tokenizers` library for the components Gemma uses; other components are refused by name.
-// Source: specs/gemma.md 4.1, 4.2.
+// Hugging Face tokenizer.json with a BPE model, byte fallback and added tokens (Gemma). Exact
+// against the `tokenizers` library for the components Gemma uses; other components are refused by
+// name. Source: specs/gemma.md 4.1, 4.2.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,9 @@ class Tokenizer {
   static std::unique_ptr<Tokenizer> Load(const std::filesystem::path& tokenizer_json);
   virtual ~Tokenizer() = default;
 
-  // Ids of `text` (UTF-8; invalid bytes are refused with kInvalidArgument). Special tokens written in
-  // the text are recognized; nothing is added. BOS is the caller's business (chat formats write it).
+  // Ids of `text` (UTF-8; invalid bytes are refused with kInvalidArgument). Special tokens written
+  // in the text are recognized; nothing is added. BOS is the caller's business (chat formats write
+  // it).
   virtual std::vector<int32_t> Encode(std::string_view text) const = 0;
   virtual std::string Decode(std::span<const int32_t> ids, bool skip_special_tokens) const = 0;
   // The raw bytes one id stands for when decoded in the middle of a text (" " for "▁", one byte for

@@ -1,5 +1,5 @@
-// Where tests find their references: tests/data in the repository, and the larger shared folder next to
-// it (or $TALON_SHARED), which may be absent; tests that need it then skip visibly.
+// Where tests find their references: tests/data in the repository, and the larger shared folder
+// next to it (or $TALON_SHARED), which may be absent; tests that need it then skip visibly.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -34,7 +34,7 @@ double RelativeError(const std::vector<float>& a, const std::vector<float>& b);
 }  // namespace talon::test
 
 // Skips the test, saying what is missing, when a shared file is absent.
-#define TALON_REQUIRE_PATH(path)                                            \
-  if (!std::filesystem::exists(path)) {                                     \
-    GTEST_SKIP() << "needs " << (path).string() << ", which is not here";   \
+#define TALON_REQUIRE_PATH(path)                                          \
+  if (!std::filesystem::exists(path)) {                                   \
+    GTEST_SKIP() << "needs " << (path).string() << ", which is not here"; \
   }

@@ -88,6 +88,9 @@ class Backend {
 
   // --- memory ---
   virtual Buffer Allocate(int64_t size_bytes) = 0;  // 64-byte aligned, not cleared
+  // Backend memory holding `host`'s bytes; a backend that computes on host memory aliases it (kept alive
+  // by `owner`), others upload a copy.
+  virtual Buffer Import(const void* host, int64_t size_bytes, std::shared_ptr<const void> owner);
   virtual void Upload(const void* host, int64_t size_bytes, void* device) = 0;
   virtual void Download(const void* device, int64_t size_bytes, void* host) = 0;
   virtual LinearWeight MakeLinear(const HostLinear& linear, LinearNumerics numerics) = 0;

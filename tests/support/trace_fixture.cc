@@ -45,7 +45,8 @@ std::string DescribeText(const SpeculativeTrace& expected, const SpeculativeTrac
 
 std::vector<SpeculativeTrace> ReadTraceFixture(const std::filesystem::path& path) {
   std::vector<SpeculativeTrace> traces;
-  for (const Json& entry : ReadJsonFile(path).at("traces")) {
+  const Json file = ReadJsonFile(path);
+  for (const Json& entry : file.at("traces")) {
     SpeculativeTrace trace;
     trace.id = entry.value("id", "");
     trace.category = entry.value("category", "");

@@ -4,9 +4,11 @@
 #include <exception>
 
 #include "apps/talon/commands.h"
+#include "apps/talon/interrupt.h"
 #include "talon/base/error.h"
 
 int main(int argc, char** argv) {
+  talon::HandleInterrupts();
   CLI::App app("EAGLE-3 drafters in NVFP4 for Gemma 4: quantize, prove, serve.", "talon");
   app.require_subcommand(1);
   app.set_version_flag("--version", talon::kVersion);

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <set>
 
 #include "talon/base/error.h"
 
@@ -13,10 +15,26 @@ namespace {
 
 namespace fs = std::filesystem;
 
+fs::path WithoutTrailingSlash(const fs::path& target) {
+  return target.has_filename() ? target : target.parent_path();
+}
+
 fs::path TemporaryName(const fs::path& target) {
-  fs::path clean = target.has_filename() ? target : target.parent_path();
-  clean += fmt::format(".partial-{}", ::getpid());
-  return clean;
+  fs::path name = WithoutTrailingSlash(target);
+  name += fmt::format(".partial-{}", ::getpid());
+  return name;
+}
+
+// What has not been put in place yet. Renames happen under the lock, so that a removal never
+// empties a folder that is about to appear.
+struct Registry {
+  std::mutex mutex;
+  std::set<fs::path> paths;
+};
+
+Registry& Unfinished() {
+  static auto* registry = new Registry;  // Outlives every static object that may write.
+  return *registry;
 }
 
 void SyncPath(const fs::path& path, int flags) {
@@ -36,18 +54,50 @@ void SyncParent(const fs::path& path) {
   SyncPath(parent.empty() ? fs::path(".") : parent, O_RDONLY | O_DIRECTORY);
 }
 
-void Rename(const fs::path& from, const fs::path& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) {
-    Throw(ErrorCode::kFailedPrecondition, "{}: cannot be put in place: {}", to.string(),
-          std::strerror(errno));
-  }
-}
+bool Exists(const fs::path& path) { return fs::exists(fs::symlink_status(path)); }
 
 }  // namespace
 
-AtomicFile::AtomicFile(const fs::path& target)
-    : target_(target), temporary_(TemporaryName(target)) {
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+UnfinishedPath::UnfinishedPath(const fs::path& target) : path_(TemporaryName(target)) {
+  const std::lock_guard lock(Unfinished().mutex);
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);  // Left by a killed process that had the same id.
+  Unfinished().paths.insert(path_);
+}
+
+UnfinishedPath::~UnfinishedPath() {
+  const std::lock_guard lock(Unfinished().mutex);
+  std::error_code ignored;
+  if (Unfinished().paths.erase(path_) != 0) fs::remove_all(path_, ignored);
+}
+
+void UnfinishedPath::MoveTo(const fs::path& target) {
+  {
+    const std::lock_guard lock(Unfinished().mutex);
+    if (::rename(path_.c_str(), target.c_str()) != 0) {
+      Throw(ErrorCode::kFailedPrecondition, "{}: cannot be put in place: {}", target.string(),
+            std::strerror(errno));
+    }
+    Unfinished().paths.erase(path_);
+  }
+  SyncParent(target);
+}
+
+void RemoveUnfinishedOutputs() {
+  constexpr int kAttempts = 10;  // Another thread may still be adding files to a folder.
+  const std::lock_guard lock(Unfinished().mutex);
+  for (const fs::path& path : Unfinished().paths) {
+    std::error_code error;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      fs::remove_all(path, error);
+      if (!Exists(path)) break;
+    }
+  }
+  Unfinished().paths.clear();
+}
+
+AtomicFile::AtomicFile(const fs::path& target) : target_(target), temporary_(target) {
+  fd_ = ::open(temporary_.path().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ < 0) {
     Throw(ErrorCode::kFailedPrecondition, "{}: cannot be created: {}", target.string(),
           std::strerror(errno));
@@ -55,9 +105,7 @@ AtomicFile::AtomicFile(const fs::path& target)
 }
 
 AtomicFile::~AtomicFile() {
-  if (fd_ < 0) return;
-  ::close(fd_);
-  ::unlink(temporary_.c_str());
+  if (fd_ >= 0) ::close(fd_);
 }
 
 void AtomicFile::Write(std::span<const std::byte> bytes) {
@@ -79,17 +127,14 @@ void AtomicFile::Write(std::string_view text) {
 }
 
 void AtomicFile::Commit() {
-  const bool synced = ::fsync(fd_) == 0;
-  const int sync_error = errno;
-  const bool closed = ::close(fd_) == 0;
+  int error = ::fsync(fd_) == 0 ? 0 : errno;
+  if (::close(fd_) != 0 && error == 0) error = errno;
   fd_ = -1;
-  if (!synced || !closed) {
-    ::unlink(temporary_.c_str());
+  if (error != 0) {
     Throw(ErrorCode::kResourceExhausted, "{}: cannot be synced to disk: {}", target_.string(),
-          std::strerror(synced ? errno : sync_error));
+          std::strerror(error));
   }
-  Rename(temporary_, target_);
-  SyncParent(target_);
+  temporary_.MoveTo(target_);
 }
 
 void WriteFileAtomically(const fs::path& target, std::string_view text) {
@@ -99,37 +144,28 @@ void WriteFileAtomically(const fs::path& target, std::string_view text) {
 }
 
 AtomicDirectory::AtomicDirectory(const fs::path& target)
-    : target_(target.has_filename() ? target : target.parent_path()),
-      temporary_(TemporaryName(target)) {
-  if (fs::exists(fs::symlink_status(target_))) {
+    : target_(WithoutTrailingSlash(target)), temporary_(target) {
+  if (Exists(target_)) {
     Throw(ErrorCode::kFailedPrecondition,
           "{}: exists already; remove it or choose another output folder", target_.string());
   }
   std::error_code error;
-  fs::remove_all(temporary_, error);
-  if (!fs::create_directory(temporary_, error)) {
+  if (!fs::create_directory(temporary_.path(), error)) {
     Throw(ErrorCode::kFailedPrecondition, "{}: cannot be created: {}", target_.string(),
           error.message());
   }
 }
 
-AtomicDirectory::~AtomicDirectory() {
-  std::error_code error;
-  if (!committed_) fs::remove_all(temporary_, error);
-}
-
 void AtomicDirectory::Commit() {
-  for (const auto& entry : fs::recursive_directory_iterator(temporary_)) {
+  for (const auto& entry : fs::recursive_directory_iterator(temporary_.path())) {
     if (entry.is_regular_file()) SyncPath(entry.path(), O_RDONLY);
   }
-  SyncPath(temporary_, O_RDONLY | O_DIRECTORY);
-  if (fs::exists(fs::symlink_status(target_))) {
+  SyncPath(temporary_.path(), O_RDONLY | O_DIRECTORY);
+  if (Exists(target_)) {
     Throw(ErrorCode::kFailedPrecondition, "{}: appeared while it was being written",
           target_.string());
   }
-  Rename(temporary_, target_);
-  committed_ = true;
-  SyncParent(target_);
+  temporary_.MoveTo(target_);
 }
 
 }  // namespace talon

@@ -1,5 +1,6 @@
 // Output that appears whole or not at all: written under a temporary name beside the target,
-// synced, then renamed. An object destroyed before Commit() removes what it wrote.
+// synced, then renamed. An object destroyed before Commit() removes what it wrote, and a process
+// that is told to stop removes it through RemoveUnfinishedOutputs().
 #pragma once
 
 #include <cstddef>
@@ -9,6 +10,26 @@
 #include <string_view>
 
 namespace talon {
+
+// The temporary path of an output; removed with the object unless it was moved to its target.
+class UnfinishedPath {
+ public:
+  explicit UnfinishedPath(const std::filesystem::path& target);
+  ~UnfinishedPath();
+  UnfinishedPath(const UnfinishedPath&) = delete;
+  UnfinishedPath& operator=(const UnfinishedPath&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  // Renames to `target` and syncs its folder.
+  void MoveTo(const std::filesystem::path& target);
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Removes the unfinished outputs of this process; for the thread that ends it on a signal. No
+// output can be put in place while this runs.
+void RemoveUnfinishedOutputs();
 
 class AtomicFile {
  public:
@@ -28,7 +49,7 @@ class AtomicFile {
 
  private:
   std::filesystem::path target_;
-  std::filesystem::path temporary_;
+  UnfinishedPath temporary_;
   int fd_ = -1;
   int64_t size_bytes_ = 0;
 };
@@ -40,19 +61,17 @@ class AtomicDirectory {
  public:
   // `target` must not exist (kFailedPrecondition otherwise); its parent must.
   explicit AtomicDirectory(const std::filesystem::path& target);
-  ~AtomicDirectory();
   AtomicDirectory(const AtomicDirectory&) = delete;
   AtomicDirectory& operator=(const AtomicDirectory&) = delete;
 
   // Where to write files until Commit().
-  const std::filesystem::path& path() const { return temporary_; }
+  const std::filesystem::path& path() const { return temporary_.path(); }
   // Syncs every file and the folder, then renames it to `target`.
   void Commit();
 
  private:
   std::filesystem::path target_;
-  std::filesystem::path temporary_;
-  bool committed_ = false;
+  UnfinishedPath temporary_;
 };
 
 }  // namespace talon

@@ -30,6 +30,14 @@ void CheckDepth(std::string_view text, const std::string& source) {
   }
 }
 
+// The library's sentence without its exception id, "[json.exception.parse_error.101] ".
+std::string_view Reason(const nlohmann::json::exception& error) {
+  std::string_view reason = error.what();
+  const size_t end = reason.starts_with('[') ? reason.find("] ") : std::string_view::npos;
+  if (end != std::string_view::npos) reason.remove_prefix(end + 2);
+  return reason;
+}
+
 }  // namespace
 
 Json ParseJson(std::string_view text, const std::string& source) {
@@ -37,7 +45,7 @@ Json ParseJson(std::string_view text, const std::string& source) {
   try {
     return Json::parse(text);
   } catch (const nlohmann::json::exception& error) {
-    Throw(ErrorCode::kDataLoss, "{}: not valid JSON: {}", source, error.what());
+    Throw(ErrorCode::kDataLoss, "{}: not valid JSON: {}", source, Reason(error));
   }
 }
 

@@ -57,7 +57,14 @@ void ThreadPool::Run(int64_t num_tasks, const std::function<void(int64_t)>& fn) 
   }
   wake_.notify_all();
   Drain();
-  while (running_.load(std::memory_order_acquire) != 0) Pause();
+  // The yield matters when cores are shared: a worker that was descheduled needs this core.
+  for (int spin = 0; running_.load(std::memory_order_acquire) != 0; ++spin) {
+    if (spin < kSpins) {
+      Pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
 }
 
 void ThreadPool::Drain() {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "talon/base/mapped_file.h"
@@ -18,13 +19,14 @@
 
 namespace talon {
 
-// A tensor inside a mapped file; valid while its file lives.
+// A tensor inside a mapped file; valid while `owner` lives.
 struct TensorView {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
-  std::span<const std::byte> bytes;
-  std::shared_ptr<const MappedFile> file;  // keeps the bytes alive
+  std::span<const std::byte> bytes;        // row-major, aligned for the dtype
+  std::shared_ptr<const MappedFile> file;  // null when the bytes do not lie in a mapped file
+  std::shared_ptr<const void> owner;       // keeps the bytes alive
 
   int64_t num_elements() const;
   // Shape as "[5376, 16128]".
@@ -35,6 +37,9 @@ class SafetensorsFile {
  public:
   // Throws kNotFound or kDataLoss naming file, tensor, what was found and what was expected.
   explicit SafetensorsFile(const std::filesystem::path& path);
+  // Parses a file's bytes, which must outlive the object and its tensors; `source` names them in
+  // errors.
+  static SafetensorsFile FromMemory(std::span<const std::byte> bytes, const std::string& source);
 
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -42,6 +47,10 @@ class SafetensorsFile {
   std::string_view header() const { return header_; }
 
  private:
+  SafetensorsFile() = default;
+  void Parse(std::span<const std::byte> bytes, const std::string& source);
+
+  std::shared_ptr<const MappedFile> file_;
   std::map<std::string, TensorView> tensors_;
   std::map<std::string, std::string> metadata_;
   std::string_view header_;

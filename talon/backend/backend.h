@@ -33,8 +33,8 @@ struct NormAddParams {
 };
 
 // Per-head norms, RoPE and the KV write after the q/k/v projections.
-//   q[h] = rope(norm(q[h]; q_gain)), k[h] = rope(norm(k[h]; k_gain)), v[h] = v_norm ? norm(v[h]) :
-//   v[h]
+//   q[h] = rope(norm(q[h]; q_gain)), k[h] = rope(norm(k[h]; k_gain)),
+//   v[h] = v_norm ? norm(v[h]) : v[h]
 // A null gain skips that norm. RoPE pairs lane i with i + head_dim / 2 and rounds as Hugging Face
 // does: rb(rb(x * c) + rb(rot(x) * s)). K and V go to the page slot of the row's position.
 struct QkvParams {
@@ -74,7 +74,7 @@ struct SamplingRow {
   float temperature = 0.0f;
   int32_t top_k = 0;  // 0: off
   float top_p = 1.0f;
-  float min_p = 0.0f;
+  float min_p = 0.0f;  // filters apply in vLLM's order: temperature, min_p, top_k, top_p
   uint64_t seed = 0;
   int64_t position = 0;  // position of the token being chosen
 };
@@ -88,8 +88,8 @@ class Backend {
 
   // --- memory ---
   virtual Buffer Allocate(int64_t size_bytes) = 0;  // 64-byte aligned, not cleared
-  // Backend memory holding `host`'s bytes; a backend that computes on host memory aliases it (kept alive
-  // by `owner`), others upload a copy.
+  // Backend memory holding `host`'s bytes; a backend that computes on host memory aliases it (kept
+  // alive by `owner`), others upload a copy.
   virtual Buffer Import(const void* host, int64_t size_bytes, std::shared_ptr<const void> owner);
   virtual void Upload(const void* host, int64_t size_bytes, void* device) = 0;
   virtual void Download(const void* device, int64_t size_bytes, void* host) = 0;
@@ -126,6 +126,7 @@ class Backend {
   virtual void Softcap(float cap, const Tensor& logits) = 0;
 
   // --- sampling and verification ---
+  // Argmax and Sample give -1 for a row that holds a NaN; the caller makes it an error.
   virtual void Argmax(const Tensor& logits, int32_t* tokens /* [rows] */) = 0;
   virtual void Sample(const Tensor& logits, const SamplingRow* rows /* [rows] */,
                       int32_t* tokens /* [rows] */) = 0;
@@ -133,8 +134,8 @@ class Backend {
   virtual void MapDraftIds(const int32_t* offsets /* [draft_vocab] */, int64_t count,
                            int32_t* ids) = 0;
   // inputs[row_begin[s] .. ] = x_n, d_1 .. d_k and tokens[] = what the verifier chose at each row.
-  // accepted[s] = number of leading t with inputs[row_begin[s] + 1 + t] == tokens[row_begin[s] +
-  // t].
+  // accepted[s] = number of leading t with
+  // inputs[row_begin[s] + 1 + t] == tokens[row_begin[s] + t].
   virtual void VerifyDrafts(const int32_t* inputs, const int32_t* tokens, const RowBatch& rows,
                             int32_t* accepted /* [num_sequences] */) = 0;
 };

@@ -1,0 +1,180 @@
+// The op interface on host memory: every op splits its rows or output features over the threads.
+#include "talon/backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <new>
+
+#include "talon/backend/cpu/cpu_features.h"
+#include "talon/backend/cpu/element.h"
+#include "talon/backend/cpu/make_linear.h"
+#include "talon/backend/cpu/reference.h"
+#include "talon/backend/cpu/sampling.h"
+#include "talon/base/error.h"
+#include "talon/base/thread_pool.h"
+
+namespace talon::cpu {
+namespace {
+
+using reference::RowRange;
+
+constexpr size_t kAlignment = 64;
+
+class CpuBackend : public Backend {
+ public:
+  explicit CpuBackend(int num_threads) : pool_(num_threads) {}
+
+  std::string Description() const override {
+    return fmt::format("cpu ({}, {} threads)", Name(DetectIsa()), pool_.num_threads());
+  }
+
+  Buffer Allocate(int64_t size_bytes) override {
+    const size_t size = (static_cast<size_t>(std::max<int64_t>(size_bytes, 1)) + kAlignment - 1) /
+                        kAlignment * kAlignment;
+    void* memory = std::aligned_alloc(kAlignment, size);
+    if (memory == nullptr) {
+      Throw(ErrorCode::kResourceExhausted, "cannot allocate {} bytes of memory", size);
+    }
+    return Buffer(memory, [](void* pointer) { std::free(pointer); });
+  }
+
+  Buffer Import(const void* host, int64_t, std::shared_ptr<const void> owner) override {
+    return Buffer(const_cast<void*>(host), [keep = std::move(owner)](void*) {});
+  }
+
+  void Upload(const void* host, int64_t size_bytes, void* device) override {
+    std::memcpy(device, host, static_cast<size_t>(size_bytes));
+  }
+
+  void Download(const void* device, int64_t size_bytes, void* host) override {
+    std::memcpy(host, device, static_cast<size_t>(size_bytes));
+  }
+
+  LinearWeight MakeLinear(const HostLinear& linear, LinearNumerics numerics) override {
+    return cpu::MakeLinear(linear, numerics);
+  }
+
+  KvLayer MakeKvLayer(int64_t num_pages, int64_t num_kv_heads, int64_t head_dim,
+                      DType dtype) override {
+    CheckInternal(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF8E4M3,
+                  "a KV layer is F32, BF16 or F8_E4M3");
+    KvLayer layer;
+    layer.num_pages = num_pages;
+    layer.num_kv_heads = num_kv_heads;
+    layer.head_dim = head_dim;
+    layer.dtype = dtype;
+    layer.keys = Allocate(num_pages * PageBytes(layer));
+    layer.values = Allocate(num_pages * PageBytes(layer));
+    return layer;
+  }
+
+  void CopyPage(KvLayer& layer, int64_t from_page, int64_t to_page) override {
+    const int64_t bytes = PageBytes(layer);
+    for (const Buffer& buffer : {layer.keys, layer.values}) {
+      auto* base = static_cast<std::byte*>(buffer.get());
+      std::memcpy(base + to_page * bytes, base + from_page * bytes, static_cast<size_t>(bytes));
+    }
+  }
+
+  void Embed(const Tensor& table, const int32_t* ids, float scale, const Tensor& out) override {
+    ForRows(out.rows, [&](RowRange rows) { reference::Embed(table, ids, scale, out, rows); });
+  }
+
+  void RmsNorm(const Tensor& x, const float* gain, float eps, const Tensor& out) override {
+    ForRows(out.rows, [&](RowRange rows) { reference::RmsNorm(x, gain, eps, out, rows); });
+  }
+
+  void NormAdd(const NormAddParams& params) override {
+    ForRows(params.residual.rows, [&](RowRange rows) { reference::NormAdd(params, rows); });
+  }
+
+  void Add(const Tensor& a, const Tensor& b, const Tensor& out) override {
+    ForRows(out.rows, [&](RowRange rows) { reference::Add(a, b, out, rows); });
+  }
+
+  void Copy(const Tensor& from, const Tensor& to) override {
+    ForRows(to.rows, [&](RowRange rows) { reference::Copy(from, to, rows); });
+  }
+
+  void GatherRows(const Tensor& x, const int32_t* indices, const Tensor& out) override {
+    ForRows(out.rows, [&](RowRange rows) { reference::GatherRows(x, indices, out, rows); });
+  }
+
+  void Linear(const Tensor& x, std::span<const LinearOutput> outputs) override {
+    for (const LinearOutput& output : outputs) {
+      ForRows(x.rows,
+              [&](RowRange rows) { reference::Linear(x, *output.weight, output.out, rows); });
+    }
+  }
+
+  void RopeTable(const int32_t* positions, const float* inv_freq, DType round_to,
+                 const Tensor& table) override {
+    ForRows(table.rows, [&](RowRange rows) {
+      reference::RopeTable(positions, inv_freq, round_to, table, rows);
+    });
+  }
+
+  void QkvNormRopeWrite(const QkvParams& params) override {
+    ForRows(params.rows.num_rows,
+            [&](RowRange rows) { reference::QkvNormRopeWrite(params, rows); });
+  }
+
+  void Attention(const AttentionParams& params) override {
+    ForRows(params.rows.num_rows, [&](RowRange rows) { reference::Attention(params, rows); });
+  }
+
+  void GatedActivation(Activation activation, const Tensor& gate, const Tensor& up,
+                       const Tensor& out) override {
+    ForRows(out.rows,
+            [&](RowRange rows) { reference::GatedActivation(activation, gate, up, out, rows); });
+  }
+
+  void Softcap(float cap, const Tensor& logits) override {
+    ForRows(logits.rows, [&](RowRange rows) { reference::Softcap(cap, logits, rows); });
+  }
+
+  void Argmax(const Tensor& logits, int32_t* tokens) override {
+    pool_.Run(logits.rows,
+              [&](int64_t r) { tokens[r] = ArgmaxToken(RowF32(logits, r), logits.cols); });
+  }
+
+  void Sample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens) override {
+    pool_.Run(logits.rows,
+              [&](int64_t r) { tokens[r] = SampleToken(RowF32(logits, r), logits.cols, rows[r]); });
+  }
+
+  void MapDraftIds(const int32_t* offsets, int64_t count, int32_t* ids) override {
+    if (offsets == nullptr) return;
+    for (int64_t i = 0; i < count; ++i) ids[i] += offsets[ids[i]];
+  }
+
+  void VerifyDrafts(const int32_t* inputs, const int32_t* tokens, const RowBatch& rows,
+                    int32_t* accepted) override {
+    for (int64_t s = 0; s < rows.num_sequences; ++s) {
+      accepted[s] = CountAccepted(inputs, tokens, rows.row_begin[s], rows.row_begin[s + 1]);
+    }
+  }
+
+ private:
+  static int64_t PageBytes(const KvLayer& layer) {
+    return layer.num_kv_heads * layer.head_dim * kKvPageTokens * SizeOf(layer.dtype);
+  }
+
+  // Runs `fn` over all rows, split evenly over the threads.
+  void ForRows(int64_t num_rows, const std::function<void(RowRange)>& fn) {
+    const int64_t chunks = std::min<int64_t>(num_rows, pool_.num_threads());
+    pool_.Run(chunks, [&](int64_t i) { fn({num_rows * i / chunks, num_rows * (i + 1) / chunks}); });
+  }
+
+  ThreadPool pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeCpuBackend(int num_threads) {
+  return std::make_unique<CpuBackend>(num_threads);
+}
+
+}  // namespace talon::cpu

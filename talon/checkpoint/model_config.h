@@ -36,7 +36,9 @@ enum class GemmaFamily : uint8_t { kGemma3, kGemma4 };
 
 struct GemmaConfig {
   GemmaFamily family = GemmaFamily::kGemma4;
-  std::string tensor_prefix;  // "model.", "model.language_model." or "language_model.model."
+  // "model.", "model.language_model." or "language_model.model."; the config alone tells only the
+  // usual one, tensor_names.h finds the one in the file.
+  std::string tensor_prefix;
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
   int64_t vocab_size = 0;
@@ -78,7 +80,7 @@ struct Eagle3Config {
       aux_layer_ids;  // ascending; empty when the file has none (use the default rule)
   int64_t num_speculative_tokens = 0;  // proposal_methods[0]; 0 when absent
   std::string verifier_name_or_path;
-  std::string layer_prefix = "layers.0.";  // "midlayer." in older files
+  std::string layer_prefix = "layers.0.";  // "midlayer." in older files; see tensor_names.h
 };
 
 // Parse a config.json. `source` names the file in errors. Unsupported architectures (E2B/E4B, MoE,

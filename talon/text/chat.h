@@ -25,13 +25,15 @@ struct ChatOptions {
 ChatFormat ParseChatFormat(std::string_view name);
 std::string_view Name(ChatFormat format);
 
-// Recognizes the format from the checkpoint's chat template text (chat_template.jinja, or
-// tokenizer_config.json's chat_template). nullopt when there is no template at all (a base model);
-// throws kUnsupported, naming --chat-format, for a template Talon does not know.
+// Recognizes the format from the checkpoint's chat template text (chat_template.jinja, or the field
+// chat_template of tokenizer_config.json or chat_template.json). nullopt when there is no template
+// at all (a base model); throws kUnsupported, naming --chat-format, for a template Talon does not
+// know.
 std::optional<ChatFormat> DetectChatFormat(const std::filesystem::path& model_directory);
 
-// Renders OpenAI-style messages ([{role, content, tool_calls?, reasoning?, ...}]) to text that
-// starts with exactly one "<bos>". Throws kInvalidArgument naming the message and field.
+// Renders OpenAI-style messages ([{role, content, tool_calls?, reasoning?, ...}]; content is a
+// string or a list of text parts) to text that starts with exactly one "<bos>"; EncodePrompt turns
+// it into ids. Throws kInvalidArgument naming the message and field.
 std::string RenderChat(ChatFormat format, const Json& messages, const ChatOptions& options);
 
 }  // namespace talon

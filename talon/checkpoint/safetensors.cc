@@ -31,6 +31,16 @@ int64_t TensorView::num_elements() const {
 
 std::string TensorView::ShapeText() const { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
+std::string TensorView::Where() const {
+  return fmt::format("{}tensor '{}'", file == nullptr ? "" : file->path().string() + ": ", name);
+}
+
+void TensorView::Release(size_t offset_bytes, size_t size_bytes) const {
+  if (file == nullptr) return;
+  const auto begin = static_cast<size_t>(bytes.data() - file->bytes().data());
+  file->Release(begin + offset_bytes, size_bytes);
+}
+
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     : file_(std::make_shared<const MappedFile>(path)) {
   Parse(file_->bytes(), path.string());

@@ -31,6 +31,10 @@ struct TensorView {
   int64_t num_elements() const;
   // Shape as "[5376, 16128]".
   std::string ShapeText() const;
+  // "path/model.safetensors: tensor 'fc.weight'", for errors.
+  std::string Where() const;
+  // MappedFile::Release of a byte range of this tensor; nothing when it lies in no mapped file.
+  void Release(size_t offset_bytes, size_t size_bytes) const;
 };
 
 class SafetensorsFile {

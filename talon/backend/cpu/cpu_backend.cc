@@ -2,13 +2,13 @@
 #include "talon/backend/cpu/cpu_backend.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <new>
 
+#include "talon/backend/cpu/aligned_memory.h"
 #include "talon/backend/cpu/cpu_features.h"
 #include "talon/backend/cpu/element.h"
+#include "talon/backend/cpu/linear.h"
 #include "talon/backend/cpu/make_linear.h"
 #include "talon/backend/cpu/reference.h"
 #include "talon/backend/cpu/sampling.h"
@@ -20,25 +20,15 @@ namespace {
 
 using reference::RowRange;
 
-constexpr size_t kAlignment = 64;
-
 class CpuBackend : public Backend {
  public:
-  explicit CpuBackend(int num_threads) : pool_(num_threads) {}
+  explicit CpuBackend(int num_threads) : pool_(num_threads), linear_(DetectIsa(), pool_) {}
 
   std::string Description() const override {
     return fmt::format("cpu ({}, {} threads)", Name(DetectIsa()), pool_.num_threads());
   }
 
-  Buffer Allocate(int64_t size_bytes) override {
-    const size_t size = (static_cast<size_t>(std::max<int64_t>(size_bytes, 1)) + kAlignment - 1) /
-                        kAlignment * kAlignment;
-    void* memory = std::aligned_alloc(kAlignment, size);
-    if (memory == nullptr) {
-      Throw(ErrorCode::kResourceExhausted, "cannot allocate {} bytes of memory", size);
-    }
-    return Buffer(memory, [](void* pointer) { std::free(pointer); });
-  }
+  Buffer Allocate(int64_t size_bytes) override { return AllocateAligned(size_bytes); }
 
   Buffer Import(const void* host, int64_t, std::shared_ptr<const void> owner) override {
     return Buffer(const_cast<void*>(host), [keep = std::move(owner)](void*) {});
@@ -103,10 +93,7 @@ class CpuBackend : public Backend {
   }
 
   void Linear(const Tensor& x, std::span<const LinearOutput> outputs) override {
-    for (const LinearOutput& output : outputs) {
-      ForRows(x.rows,
-              [&](RowRange rows) { reference::Linear(x, *output.weight, output.out, rows); });
-    }
+    linear_.Run(x, outputs);
   }
 
   void RopeTable(const int32_t* positions, const float* inv_freq, DType round_to,
@@ -169,6 +156,7 @@ class CpuBackend : public Backend {
   }
 
   ThreadPool pool_;
+  LinearOp linear_;
 };
 
 }  // namespace

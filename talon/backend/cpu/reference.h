@@ -44,6 +44,9 @@ void LinearInputs(const LinearWeight& weight, const Tensor& x, int64_t row,
 // The sum in the K order of docs/numerics.md 1 for F32: 16 lanes by fused multiply-add per leaf,
 // the lane tree, the leaf tree.
 float OrderedDot(const float* x /* [k] */, const float* w /* [k] */, int64_t k);
+// The same for BF16 inputs on AVX-512 BF16: lane l adds the pairs 32 j + 2 l and + 1 as VDPBF16PS
+// does, the odd product first, each by fused multiply-add with denormals flushed to zero.
+float OrderedDotPairs(const float* x /* [k] */, const float* w /* [k] */, int64_t k);
 void Linear(const Tensor& x, const LinearWeight& weight, const Tensor& out, RowRange rows);
 
 }  // namespace talon::cpu::reference

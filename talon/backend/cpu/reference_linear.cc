@@ -1,5 +1,6 @@
 // Scalar linear: the K order for F32 inputs, every weight format.
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "talon/backend/cpu/element.h"
@@ -52,6 +53,36 @@ float OrderedDot(const float* x, const float* w, int64_t k) {
     for (int64_t i = 0; i < leaf_length; ++i) {
       const int64_t at = leaf * leaf_length + i;
       lanes[i % kLanes] = std::fma(x[at], w[at], lanes[i % kLanes]);
+    }
+    leaves[leaf] = LaneTree(lanes);
+  }
+  return LeafTree(leaves, num_leaves);
+}
+
+namespace {
+
+float FlushDenormal(float value) {
+  return std::abs(value) < std::numeric_limits<float>::min() ? std::copysign(0.0f, value) : value;
+}
+
+// One product of VDPBF16PS.
+float AddProduct(float x, float w, float sum) {
+  return FlushDenormal(std::fma(FlushDenormal(x), FlushDenormal(w), sum));
+}
+
+}  // namespace
+
+float OrderedDotPairs(const float* x, const float* w, int64_t k) {
+  const int64_t num_leaves = LeafCount(k);
+  const int64_t leaf_length = k / num_leaves;
+  float leaves[8];
+  for (int64_t leaf = 0; leaf < num_leaves; ++leaf) {
+    float lanes[kLanes] = {};
+    for (int64_t i = 0; i < leaf_length; i += 2) {
+      const int64_t at = leaf * leaf_length + i;
+      float& lane = lanes[i / 2 % kLanes];
+      if (i + 1 < leaf_length) lane = AddProduct(x[at + 1], w[at + 1], lane);
+      lane = AddProduct(x[at], w[at], lane);
     }
     leaves[leaf] = LaneTree(lanes);
   }

@@ -1,0 +1,216 @@
+// Linear kernels for FP32 products on any vector unit: 16 lanes, lane l taking 16 j + l in
+// ascending j by fused multiply-add.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "talon/backend/cpu/linear_generic.cc"
+// clang-format off
+#include "talon/backend/cpu/highway_targets.h"
+#include <hwy/foreach_target.h>
+// clang-format on
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "talon/backend/cpu/aligned_memory.h"
+#include "talon/backend/cpu/element.h"
+#include "talon/backend/cpu/k_order.h"
+#include "talon/backend/cpu/lanes-inl.h"
+#include "talon/backend/cpu/leaf_stack.h"
+#include "talon/backend/cpu/linear.h"
+#include "talon/backend/cpu/reference.h"
+#include "talon/numeric/e2m1.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace talon::cpu::HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR
+
+void RunLinear(const LinearJob& job) { RunLinearScalar(job); }
+
+#else
+
+// Input rows whose sums fit the registers together with 4 weight rows: AVX2 has 16, others 32.
+constexpr int64_t kRowsAtOnce = HWY_TARGET == HWY_AVX2 ? 2 : 4;
+
+// One leaf of 4 weight rows as FP32, zero beyond K; [4][padded leaf].
+struct WeightRows {
+  const float* base;
+  int64_t stride;
+};
+
+// Sums over a leaf of 4 weight rows x N of the tile's input rows, from `inputs` on; sums[n][m].
+template <int64_t N>
+void LeafSums(const WeightRows& weights, const float* inputs, int64_t tile_rows, int64_t steps,
+              float* sums /* [N][4] */) {
+  const F32 d;
+  HWY_ALIGN float lanes[4 * N * kLanes];
+  for (int64_t part = 0; part < kParts; ++part) {
+    VF32 acc[4 * N];
+    for (auto& a : acc) a = hn::Zero(d);
+    const float* w = weights.base + part * kVectorLanes;
+    const float* x = inputs + part * kVectorLanes;
+    for (int64_t j = 0; j < steps; ++j, w += kLanes, x += tile_rows * kLanes) {
+      VF32 wv[4];
+      for (int64_t m = 0; m < 4; ++m) wv[m] = hn::Load(d, w + m * weights.stride);
+      for (int64_t n = 0; n < N; ++n) {
+        const VF32 xv = hn::Load(d, x + n * kLanes);
+        for (int64_t m = 0; m < 4; ++m) acc[4 * n + m] = hn::MulAdd(wv[m], xv, acc[4 * n + m]);
+      }
+    }
+    for (int64_t i = 0; i < 4 * N; ++i) {
+      hn::Store(acc[i], d, lanes + i * kLanes + part * kVectorLanes);
+    }
+  }
+  for (int64_t n = 0; n < N; ++n) {
+    hn::StoreU(LaneSums4(lanes + n * 4 * kLanes), hn::Full128<float>(), sums + 4 * n);
+  }
+}
+
+void TileSums(const WeightRows& weights, const float* inputs, int64_t tile_rows, int64_t steps,
+              float* sums /* [tile_rows][4] */) {
+  if (tile_rows == 1) return LeafSums<1>(weights, inputs, 1, steps, sums);
+  for (int64_t n = 0; n < tile_rows; n += std::min(tile_rows, kRowsAtOnce)) {
+    if (tile_rows >= kRowsAtOnce) {
+      LeafSums<kRowsAtOnce>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
+    } else {
+      LeafSums<2>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
+    }
+  }
+}
+
+// 8 bytes of E2M1 pairs under one block scale. The magnitude's three bits are its exponent and the
+// top of its mantissa; below 1 it is subnormal.
+void DecodeNvfp4Block(const uint8_t* codes, float scale, float* out /* [16] */) {
+  const F32 d;
+  const hn::RebindToSigned<F32> di;
+  const hn::Rebind<uint8_t, F32> d8;
+  const hn::Full64<uint8_t> half;
+  const auto pairs = hn::LoadU(half, codes);
+  HWY_ALIGN uint8_t nibbles[16];
+  const hn::Full128<uint8_t> full;
+  const auto low = hn::ZeroExtendVector(full, hn::And(pairs, hn::Set(half, 0xF)));
+  const auto high = hn::ZeroExtendVector(full, hn::ShiftRight<4>(pairs));
+  hn::Store(hn::InterleaveLower(full, low, high), full, nibbles);
+  for (int64_t i = 0; i < 16; i += kVectorLanes) {
+    const auto code = hn::PromoteTo(di, hn::Load(d8, nibbles + i));
+    const auto magnitude = hn::And(code, hn::Set(di, 7));
+    const auto normal = hn::Add(hn::ShiftLeft<22>(magnitude), hn::Set(di, 126 << 23));
+    const auto small = hn::Mul(hn::ConvertTo(d, magnitude), hn::Set(d, 0.5f));
+    const auto value = hn::IfThenElse(hn::RebindMask(d, hn::Lt(magnitude, hn::Set(di, 2))), small,
+                                      hn::BitCast(d, normal));
+    const auto sign = hn::BitCast(d, hn::ShiftLeft<28>(hn::And(code, hn::Set(di, 8))));
+    hn::StoreU(hn::Mul(hn::Or(value, sign), hn::Set(d, scale)), d, out + i);
+  }
+}
+
+// Columns [begin, end) of a weight row as FP32; `end` - `begin` is a multiple of 16 except at K.
+void DecodeRow(const LinearWeight& weight, int64_t out_feature, int64_t begin, int64_t end,
+               float* out) {
+  const F32 d;
+  const int64_t first = out_feature * weight.in_features + begin;
+  const int64_t count = end - begin;
+  const auto* bytes = static_cast<const uint8_t*>(weight.data);
+  int64_t i = 0;
+  switch (weight.format) {
+    case LinearFormat::kBF16: {
+      const hn::Rebind<uint16_t, F32> d16;
+      const hn::RebindToUnsigned<F32> d32;
+      const auto* values = reinterpret_cast<const uint16_t*>(bytes) + first;
+      for (; i + kVectorLanes <= count; i += kVectorLanes) {
+        const auto bits = hn::PromoteTo(d32, hn::LoadU(d16, values + i));
+        hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(bits)), d, out + i);
+      }
+      break;
+    }
+    case LinearFormat::kF8:
+      for (; i < count; ++i) out[i] = DecodeE4m3(bytes[first + i]);
+      break;
+    case LinearFormat::kNvfp4:
+      for (; i < count; i += 16) {
+        const int64_t block = (first + i) / 16;
+        DecodeNvfp4Block(bytes + block * 8, DecodeE4m3(weight.block_scales[block]), out + i);
+      }
+      break;
+  }
+  for (; i < count; ++i) out[i] = reference::WeightElement(weight, out_feature, begin + i);
+}
+
+// Leaf rows that this thread keeps; zeroed so that padding stays zero.
+float* LeafMemory(int64_t floats) {
+  thread_local Buffer memory;
+  thread_local int64_t capacity = 0;
+  if (floats > capacity) {
+    memory = AllocateAligned(floats * 4);
+    capacity = floats;
+  }
+  std::fill_n(static_cast<float*>(memory.get()), floats, 0.0f);
+  return static_cast<float*>(memory.get());
+}
+
+using Sums = std::array<float, 4 * kJobFeatures>;  // [row][feature]
+
+Sums AddSums(const Sums& a, const Sums& b) {
+  Sums sum;
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] = a[i] + b[i];
+  return sum;
+}
+
+void StoreTile(const LinearJob& job, int64_t first_feature, int64_t first_row, const Sums& totals) {
+  const int64_t features = std::min(kJobFeatures, job.out_end - first_feature);
+  const int64_t rows = std::min(job.inputs->tile_rows(), job.out.rows - first_row);
+  for (int64_t m = 0; m < features; ++m) {
+    const float factor = reference::OutputFactor(*job.weight, first_feature + m);
+    for (int64_t n = 0; n < rows; ++n) {
+      Store(job.out, first_row + n, first_feature + m,
+            totals[static_cast<size_t>(4 * n + m)] * factor);
+    }
+  }
+}
+
+void RunLinear(const LinearJob& job) {
+  const LinearWeight& weight = *job.weight;
+  const int64_t num_leaves = LeafCount(weight.in_features);
+  const int64_t leaf_length = weight.in_features / num_leaves;
+  const int64_t steps = (leaf_length + kLanes - 1) / kLanes;
+  const int64_t tile_rows = job.inputs->tile_rows();
+  float* memory = LeafMemory(kJobFeatures * steps * kLanes);
+  const WeightRows rows{memory, steps * kLanes};
+  for (int64_t o = job.out_begin; o < job.out_end; o += kJobFeatures) {
+    std::array<LeafStack<Sums>, kMaxJobTiles> stacks;
+    for (int64_t leaf = 0; leaf < num_leaves; ++leaf) {
+      for (int64_t m = 0; m < kJobFeatures; ++m) {
+        DecodeRow(weight, std::min(o + m, job.out_end - 1), leaf * leaf_length,
+                  (leaf + 1) * leaf_length, memory + m * rows.stride);
+      }
+      for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {
+        const float* inputs = job.inputs->f32() + tile * job.inputs->tile_stride() +
+                              leaf * steps * tile_rows * kLanes;
+        Sums sums;
+        TileSums(rows, inputs, tile_rows, steps, sums.data());
+        stacks[static_cast<size_t>(tile - job.tile_begin)].Push(leaf, sums, AddSums);
+      }
+    }
+    for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {
+      StoreTile(job, o, tile * tile_rows,
+                stacks[static_cast<size_t>(tile - job.tile_begin)].Total(num_leaves));
+    }
+  }
+}
+
+#endif
+
+}  // namespace talon::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+
+namespace talon::cpu {
+
+HWY_EXPORT(RunLinear);
+
+void RunLinearGeneric(const LinearJob& job) noexcept { HWY_DYNAMIC_DISPATCH(RunLinear)(job); }
+
+}  // namespace talon::cpu
+
+#endif

@@ -1,9 +1,13 @@
 // JSONL data sets: prompts for evaluation (`turns`, `prompt` or `messages`) and conversations for
-// calibration (`messages` or `conversations`). Errors name file and line.
+// calibration (`messages` or `conversations`). One object a line, UTF-8; blank lines are skipped
+// and CRLF is tolerated. Errors name file and line; a file without rows is an error.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "talon/base/json.h"
@@ -11,13 +15,18 @@
 namespace talon {
 
 struct Conversation {
-  std::string id;
-  Json messages;  // OpenAI-style
+  std::string id;  // `id`, or "STEM:LINE"
+  Json messages;   // OpenAI-style
 };
 
 // Every row must hold `messages` ([{role, content}]) or `conversations` ([{from, value}],
-// ShareGPT).
-std::vector<Conversation> ReadConversations(const std::filesystem::path& path);
+// ShareGPT). Reads the first `max_rows` rows; what follows them is not looked at.
+std::vector<Conversation> ReadConversations(const std::filesystem::path& path,
+                                            size_t max_rows = std::numeric_limits<size_t>::max());
+// The same from the text of a file named `source`.
+std::vector<Conversation> ParseConversations(std::string_view text,
+                                             const std::filesystem::path& source,
+                                             size_t max_rows = std::numeric_limits<size_t>::max());
 
 struct PromptRow {
   std::string id;                  // `id`, or "STEM:LINE"
@@ -28,5 +37,7 @@ struct PromptRow {
 
 // A .jsonl file, or every .jsonl file of a folder in name order.
 std::vector<PromptRow> ReadPrompts(const std::filesystem::path& path);
+// The same from the text of a file named `source`.
+std::vector<PromptRow> ParsePrompts(std::string_view text, const std::filesystem::path& source);
 
 }  // namespace talon

@@ -52,10 +52,12 @@ struct BpeEncoder::Symbol {
 
 namespace {
 
-// A pair that may merge: the symbol at `left` with its next.
+// A pair that may merge: the symbol at `left` with its next. It is stale once either has grown.
 struct Candidate {
   int32_t rank;
-  int32_t left;
+  int32_t left;  // index
+  int32_t left_id;
+  int32_t right_id;
   int32_t merged_id;
   bool operator>(const Candidate& other) const {
     return rank != other.rank ? rank > other.rank : left > other.left;
@@ -105,9 +107,11 @@ void BpeEncoder::Encode(std::string_view span, std::vector<int32_t>* ids) const 
   candidates.reserve(symbols.size());
   const auto candidate = [&](int32_t left) -> std::optional<Candidate> {
     if (left < 0 || symbols[left].next < 0) return std::nullopt;
-    const auto* merge = merges_.Find(symbols[left].id, symbols[symbols[left].next].id);
+    const int32_t left_id = symbols[left].id;
+    const int32_t right_id = symbols[symbols[left].next].id;
+    const auto* merge = merges_.Find(left_id, right_id);
     if (merge == nullptr) return std::nullopt;
-    return Candidate{merge->rank, left, merge->id};
+    return Candidate{merge->rank, left, left_id, right_id, merge->id};
   };
   for (int32_t i = 0; i < static_cast<int32_t>(symbols.size()); ++i) {
     if (const auto found = candidate(i)) candidates.push_back(*found);
@@ -117,10 +121,7 @@ void BpeEncoder::Encode(std::string_view span, std::vector<int32_t>* ids) const 
     const Candidate top = queue.top();
     queue.pop();
     Symbol& left = symbols[top.left];
-    if (left.id < 0) continue;
-    // A candidate is stale when either side has grown since it was queued.
-    const auto current = candidate(top.left);
-    if (!current || current->merged_id != top.merged_id) continue;
+    if (left.id != top.left_id || left.next < 0 || symbols[left.next].id != top.right_id) continue;
     Symbol& right = symbols[left.next];
     left.id = top.merged_id;
     left.next = right.next;

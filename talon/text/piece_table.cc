@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <functional>
+#include <limits>
 
 #include "talon/base/error.h"
 
@@ -14,7 +15,7 @@ uint32_t Hash(std::string_view piece) {
 
 }  // namespace
 
-PieceTable::PieceTable(size_t count) : begin_{0}, slots_(std::bit_ceil(2 * count + 1)) {
+PieceTable::PieceTable(size_t count) : begin_{0}, slots_(std::bit_ceil(count + count / 2 + 1)) {
   begin_.reserve(count + 1);
   text_.reserve(8 * count);
 }
@@ -28,13 +29,15 @@ size_t PieceTable::Probe(std::string_view piece, uint32_t hash) const {
 }
 
 bool PieceTable::Add(std::string_view piece) {
-  CheckInternal(2 * begin_.size() <= slots_.size(), "more pieces than the table has room for");
+  CheckInternal(begin_.size() < slots_.size(), "more pieces than the table has room for");
+  CheckInternal(text_.size() + piece.size() <= std::numeric_limits<uint32_t>::max(),
+                "vocabulary text beyond 4 GiB");
   const uint32_t hash = Hash(piece);
   Slot& slot = slots_[Probe(piece, hash)];
   if (slot.id >= 0) return false;
   slot = {hash, size()};
   text_ += piece;
-  begin_.push_back(text_.size());
+  begin_.push_back(static_cast<uint32_t>(text_.size()));
   return true;
 }
 

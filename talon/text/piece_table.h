@@ -35,8 +35,8 @@ class PieceTable {
   size_t Probe(std::string_view piece, uint32_t hash) const;
 
   std::string text_;
-  std::vector<size_t> begin_;  // [pieces + 1] offsets into text_
-  std::vector<Slot> slots_;    // [a power of two]
+  std::vector<uint32_t> begin_;  // [pieces + 1] offsets into text_
+  std::vector<Slot> slots_;      // [a power of two]
 };
 
 }  // namespace talon

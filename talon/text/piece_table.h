@@ -21,7 +21,7 @@ class PieceTable {
 
   std::optional<int32_t> Find(std::string_view piece) const;
   std::string_view Piece(int32_t id) const {
-    return std::string_view(text_).substr(begin_[id], begin_[id + 1] - begin_[id]);
+    return std::string_view{text_}.substr(begin_[id], begin_[id + 1] - begin_[id]);
   }
   bool Contains(int32_t id) const { return id >= 0 && id < size(); }
   int32_t size() const { return static_cast<int32_t>(begin_.size()) - 1; }

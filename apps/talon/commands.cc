@@ -2,9 +2,6 @@
 
 namespace talon {
 
-void AddCommands(CLI::App& app, RunCommand& run) {
-  (void)app;
-  (void)run;
-}
+void AddCommands(CLI::App& app, RunCommand& run) { AddGenerate(app, run); }
 
 }  // namespace talon

@@ -13,4 +13,6 @@ using RunCommand = std::function<int()>;
 // Declares every command (commands.cc lists them).
 void AddCommands(CLI::App& app, RunCommand& run);
 
+void AddGenerate(CLI::App& app, RunCommand& run);
+
 }  // namespace talon

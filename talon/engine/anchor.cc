@@ -1,1 +1,0 @@
-// Anchor so that the layer builds before its first source lands.

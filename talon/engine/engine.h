@@ -1,0 +1,90 @@
+// The engine: verifier and drafter over paged KV for many requests at once. Each step packs
+// decoding sequences (1 + k rows each) and then prefill chunks up to a token budget into one
+// verifier forward, chooses tokens, verifies drafts, and lets the drafter prepare the next round.
+// Output is the same whatever the batch, the chunking and the drafts (docs/numerics.md).
+// Single-threaded: one caller.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "talon/engine/draft_runner.h"
+#include "talon/engine/kv_pool.h"
+#include "talon/engine/request.h"
+
+namespace talon {
+
+struct EngineOptions {
+  int64_t max_num_seqs = 8;
+  int64_t max_num_batched_tokens = 2048;  // rows of one step; at least max_num_seqs * (1 + k)
+  int64_t max_model_len = 0;              // 0: the verifier's max_position_embeddings
+  int64_t num_speculative_tokens = 0;     // k; needs a drafter when > 0
+  DType kv_dtype = DType::kBF16;          // kF32 in float32 mode
+  // Positions the KV cache holds in all; 0: max_num_seqs * max_model_len.
+  int64_t kv_cache_tokens = 0;
+  // Verifier layers to capture for the feature sink when there is no drafter.
+  std::vector<int64_t> capture_layer_ids;
+};
+
+// Called with the captured features of committed positions, in order, for every request:
+// rows [first_position, first_position + features.rows) of that request; backend memory.
+using FeatureSink =
+    std::function<void(int64_t request_id, int64_t first_position, const Tensor& features)>;
+
+class Engine {
+ public:
+  // `drafter` may be null. Throws kInvalidArgument for options that do not fit the models.
+  Engine(const GemmaModel& verifier, const Drafter* drafter, const EngineOptions& options);
+  ~Engine();
+
+  // Queues a request and returns its id. Throws kInvalidArgument when it can never run: empty
+  // prompt, ids outside the vocabulary, or a prompt that leaves no room in the context.
+  int64_t Submit(GenerationRequest request);
+  // Ends a request, queued or running; no further output comes.
+  void Cancel(int64_t request_id);
+  bool idle() const { return waiting_.empty() && running_.empty(); }
+  // Runs one step; returns what each request that advanced gained.
+  std::vector<StepOutput> Step();
+
+  // Runs requests to their end and returns the results in request order.
+  std::vector<GenerationResult> Generate(
+      std::vector<GenerationRequest> requests,
+      const std::function<void(const StepOutput&)>& on_output = nullptr);
+
+  void SetFeatureSink(FeatureSink sink) { feature_sink_ = std::move(sink); }
+  const EngineOptions& options() const { return options_; }
+  const KvPool& kv_pool() const { return *pool_; }
+
+ private:
+  struct Sequence;
+  struct Step_;
+
+  void Admit();
+  void Schedule(Step_& step);
+  void RunVerifier(Step_& step);
+  void ChooseTokens(Step_& step);
+  std::vector<StepOutput> Commit(Step_& step);
+  void Draft(Step_& step);
+  int64_t DraftsFor(const Sequence& sequence) const;
+  void EmitFeatures(const Step_& step);
+  void Retire();
+
+  const GemmaModel& verifier_;
+  const Drafter* drafter_;
+  Backend& backend_;
+  EngineOptions options_;
+  std::vector<int64_t> aux_layer_ids_;
+  std::unique_ptr<KvPool> pool_;
+  std::unique_ptr<DraftRunner> draft_runner_;
+  Arena arena_;
+  std::deque<std::unique_ptr<Sequence>> waiting_;
+  std::vector<std::unique_ptr<Sequence>> running_;
+  int64_t next_request_id_ = 0;
+  FeatureSink feature_sink_;
+};
+
+}  // namespace talon

@@ -1,0 +1,110 @@
+// Speculative decoding against independent traces: eagle3-tiny (a plain PyTorch transcription of
+// the spec) and real vLLM 0.32.0, both in float32 on the tiny pair. Needs
+// ../shared/models/tiny-gemma4/verifier.
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include "talon/engine/engine.h"
+#include "talon/model/load.h"
+#include "tests/support/test_data.h"
+#include "tests/support/trace_fixture.h"
+
+namespace talon::test {
+namespace {
+
+constexpr int64_t kDrafts = 5;
+constexpr int32_t kStops[] = {1, 5};
+
+struct Pair {
+  std::unique_ptr<Backend> backend = MakeBackend({"cpu", 0});
+  LoadedVerifier verifier;
+  LoadedDrafter drafter;
+
+  Pair(const std::filesystem::path& verifier_path, const std::filesystem::path& drafter_path,
+       LinearNumerics numerics) {
+    const ModelOptions options = {DType::kF32, numerics};
+    verifier = LoadVerifier(*backend, verifier_path, options);
+    drafter = LoadDrafter(drafter_path, options, *verifier.model);
+  }
+};
+
+// Answers the prompts of `expected` with drafts.
+std::vector<SpeculativeTrace> Decode(const Pair& pair,
+                                     const std::vector<SpeculativeTrace>& expected,
+                                     int64_t max_tokens) {
+  EngineOptions options;
+  options.max_num_seqs = 16;
+  options.num_speculative_tokens = kDrafts;
+  options.kv_dtype = DType::kF32;
+  Engine engine(*pair.verifier.model, pair.drafter.model.get(), options);
+  std::vector<GenerationRequest> requests;
+  for (const SpeculativeTrace& trace : expected) {
+    GenerationRequest request;
+    request.prompt_ids = trace.prompt_ids;
+    request.max_tokens = max_tokens;
+    request.stop_token_ids.assign(std::begin(kStops), std::end(kStops));
+    requests.push_back(std::move(request));
+  }
+  std::vector<SpeculativeTrace> actual;
+  for (const GenerationResult& result : engine.Generate(std::move(requests))) {
+    SpeculativeTrace trace;
+    trace.output_ids = result.tokens;
+    for (const Round& round : result.rounds) {
+      trace.drafts_per_round.push_back(round.drafts);
+      trace.accepted_per_round.push_back(static_cast<int32_t>(round.accepted));
+    }
+    actual.push_back(std::move(trace));
+  }
+  return actual;
+}
+
+void Print(const TraceComparison& comparison) {
+  fmt::print("rounds equal {} of {}, traces {} of {}, texts {}\n", comparison.equal_rounds,
+             comparison.rounds, comparison.equal_traces, comparison.traces, comparison.equal_texts);
+  for (const std::string& difference : comparison.differences) fmt::print("  {}\n", difference);
+}
+
+std::filesystem::path Verifier() { return SharedPath("models/tiny-gemma4/verifier"); }
+
+TEST(Traces, Eagle3TinyExactly) {
+  TALON_REQUIRE_PATH(Verifier());
+  const auto expected = ReadTraceFixture(TestData("eagle3-tiny/traces.json"));
+  const Pair pair(Verifier(), SharedPath("models/tiny-gemma4/drafter"),
+                  LinearNumerics::kWeightOnly);
+  const TraceComparison comparison = CompareTraces(expected, Decode(pair, expected, 128));
+  Print(comparison);
+  EXPECT_EQ(comparison.equal_traces, comparison.traces);
+}
+
+TEST(Traces, VllmWithTheBf16DrafterExactly) {
+  TALON_REQUIRE_PATH(Verifier());
+  const auto expected = ReadTraceFixture(TestData("vllm-eagle3/traces_fp32.json"));
+  const Pair pair(Verifier(), SharedPath("models/tiny-gemma4/drafter"),
+                  LinearNumerics::kWeightOnly);
+  const TraceComparison comparison = CompareTraces(expected, Decode(pair, expected, 128));
+  Print(comparison);
+  EXPECT_EQ(comparison.equal_traces, comparison.traces);
+}
+
+TEST(Traces, VllmWithTheNvfp4DrafterWeightOnlyExactly) {
+  TALON_REQUIRE_PATH(Verifier());
+  const auto expected = ReadTraceFixture(TestData("vllm-eagle3/traces_nvfp4_w4a16_fp32.json"));
+  const Pair pair(Verifier(), TestData("modelopt-nvfp4-drafter"), LinearNumerics::kWeightOnly);
+  const TraceComparison comparison = CompareTraces(expected, Decode(pair, expected, 128));
+  Print(comparison);
+  EXPECT_EQ(comparison.equal_traces, comparison.traces);
+}
+
+TEST(Traces, VllmWithTheNvfp4DrafterW4A4InNearlyEveryRound) {
+  TALON_REQUIRE_PATH(Verifier());
+  const auto expected = ReadTraceFixture(TestData("vllm-eagle3/traces_nvfp4_w4a4_fp32.json"));
+  const Pair pair(Verifier(), TestData("modelopt-nvfp4-drafter"), LinearNumerics::kW4A4);
+  const TraceComparison comparison = CompareTraces(expected, Decode(pair, expected, 128));
+  Print(comparison);
+  EXPECT_EQ(comparison.equal_texts, comparison.traces);
+  EXPECT_GE(static_cast<double>(comparison.equal_rounds),
+            0.95 * static_cast<double>(comparison.rounds));
+}
+
+}  // namespace
+}  // namespace talon::test

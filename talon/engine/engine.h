@@ -47,6 +47,9 @@ class Engine {
   // Ends a request, queued or running; no further output comes.
   void Cancel(int64_t request_id);
   bool idle() const { return waiting_.empty() && running_.empty(); }
+  // Requests that were not admitted yet, and those that were.
+  int64_t num_waiting() const { return static_cast<int64_t>(waiting_.size()); }
+  int64_t num_running() const { return static_cast<int64_t>(running_.size()); }
   // Runs one step; returns what each request that advanced gained.
   std::vector<StepOutput> Step();
 

@@ -22,8 +22,8 @@ struct Inputs {
 Inputs FindInputs() {
   const char* variable = std::getenv("TALON_SHARED");
   const std::filesystem::path shared = variable == nullptr ? "../shared" : variable;
-  const Inputs real = {shared / "models/gemma3-tokenizer/tokenizer.json",
-                       shared / "data/perplexity/wikitext2_test.txt"};
+  Inputs real = {shared / "models/gemma3-tokenizer/tokenizer.json",
+                 shared / "data/perplexity/wikitext2_test.txt"};
   if (std::filesystem::exists(real.tokenizer) && std::filesystem::exists(real.text)) return real;
   const std::filesystem::path small = "tests/data/tiny-gemma4/verifier/tokenizer.json";
   return {small, small};

@@ -21,7 +21,7 @@ std::string IncrementalDetokenizer::Push(int32_t id) {
 }
 
 std::string IncrementalDetokenizer::Finish() {
-  const std::string run = std::exchange(pending_, "");
+  std::string run = std::exchange(pending_, "");
   if (simdjson::validate_utf8(run.data(), run.size())) return run;
   std::string text;
   for (size_t i = 0; i < run.size(); ++i) text += "\xEF\xBF\xBD";

@@ -36,7 +36,8 @@ TEST(Gemma4ChatTest, AllCasesOfThePublishedTemplate) {
 // The small models' template differs by the empty thought alone.
 TEST(Gemma4ChatTest, SmallModelsAppendNoEmptyThought) {
   const std::string thought = "<|channel>thought\n<channel|>";
-  for (const Json& row : ReadJsonFile(TestData("chat-gemma4.json")).at("cases")) {
+  const Json cases = ReadJsonFile(TestData("chat-gemma4.json")).at("cases");
+  for (const Json& row : cases) {
     SCOPED_TRACE(row.at("name").get<std::string>());
     auto text = row.at("text").get<std::string>();
     if (text.ends_with(thought)) text.resize(text.size() - thought.size());

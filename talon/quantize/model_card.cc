@@ -93,7 +93,7 @@ std::string InputRanges(const QuantizationPlan& plan) {
   if (!plan.recipe.quantize_activations) return "";
   std::string text = "## Calibrated input ranges\n\n| linear | largest input |\n|---|---:|\n";
   for (const PlannedTensor& tensor : plan.tensors) {
-    if (tensor.input_scale == 0.0f) continue;
+    if (tensor.action != TensorAction::kQuantize || tensor.weight_only) continue;
     text += fmt::format("| `{}` | {} |\n", tensor.module, tensor.input_amax);
   }
   return text + "\n";

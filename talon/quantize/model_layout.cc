@@ -144,15 +144,20 @@ std::string ModelLayout::embedding_module() const {
   return (is_drafter() ? std::string() : verifier().tensor_prefix) + "embed_tokens";
 }
 
-ModelLayout ReadLayout(const std::filesystem::path& directory, const TensorStore& store) {
+ModelLayout DrafterLayout(Eagle3Config config) {
   ModelLayout layout;
+  layout.tensors = DrafterTensors(config);
+  layout.config = std::move(config);
+  return layout;
+}
+
+ModelLayout ReadLayout(const std::filesystem::path& directory, const TensorStore& store) {
   if (DetectModelKind(directory) == ModelKind::kEagle3Drafter) {
-    layout.config = ReadEagle3Config(directory, store);
-    layout.tensors = DrafterTensors(layout.drafter());
-  } else {
-    layout.config = ReadGemmaConfig(directory, store);
-    layout.tensors = VerifierTensors(layout.verifier());
+    return DrafterLayout(ReadEagle3Config(directory, store));
   }
+  ModelLayout layout;
+  layout.config = ReadGemmaConfig(directory, store);
+  layout.tensors = VerifierTensors(layout.verifier());
   return layout;
 }
 

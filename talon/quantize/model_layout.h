@@ -56,6 +56,9 @@ struct ModelLayout {
 // ReadGemmaConfig throw.
 ModelLayout ReadLayout(const std::filesystem::path& directory, const TensorStore& store);
 
+// The layout that follows from a drafter's config alone.
+ModelLayout DrafterLayout(Eagle3Config config);
+
 // Linears that read the same input share their scales: q/k/v and gate/up of one layer. Returns the
 // group's name ("layers.0.self_attn.qkv"), or the module itself when it stands alone.
 std::string ShareGroup(const std::string& module);

@@ -120,6 +120,7 @@ PlannedTensor PlanTensor(const ModelFiles& source, const TensorView& tensor,
   const LayoutTensor& layout = found->second;
   planned.part = layout.part;
   planned.module = layout.module();
+  planned.weight_only = !plan.recipe.quantize_activations || layout.part == ModelPart::kEmbedding;
   if (layout.part == ModelPart::kEmbedding) {
     planned.action = DecideEmbedding(source, tensor, verifier, plan, pool);
   } else if (IsQuantized(layout, plan.recipe)) {
@@ -153,39 +154,9 @@ struct GroupAmax {
   float input = 0.0f;
 };
 
-// Maxima over each share group, then the scales that follow from them.
-void SetScales(const ModelFiles& source, const InputAmax& amax, QuantizationPlan& plan,
-               ThreadPool& pool) {
-  if (plan.recipe.quantize_activations) RequireKnownNames(source, amax);
-  const auto count = std::count_if(
-      plan.tensors.begin(), plan.tensors.end(),
-      [](const PlannedTensor& tensor) { return tensor.action == TensorAction::kQuantize; });
-  Progress progress("largest weights", count, "linears");
-  std::map<std::string, GroupAmax> groups;
-  for (const PlannedTensor& tensor : plan.tensors) {
-    if (tensor.action != TensorAction::kQuantize) continue;
-    GroupAmax& group = groups[ShareGroup(tensor.module)];
-    group.weight = std::max(group.weight, WeightAmax(pool, *tensor.source));
-    if (plan.recipe.quantize_activations && tensor.part != ModelPart::kEmbedding) {
-      group.input = std::max(group.input, FindInputAmax(source, amax, tensor.module));
-    }
-    ReleaseTensor(*tensor.source);
-    progress.Advance();
-  }
-  for (PlannedTensor& tensor : plan.tensors) {
-    if (tensor.action != TensorAction::kQuantize) continue;
-    const GroupAmax& group = groups.at(ShareGroup(tensor.module));
-    tensor.weight_amax = group.weight;
-    tensor.weight_scale_2 = Nvfp4TensorScale(group.weight, plan.recipe.division);
-    if (group.input == 0.0f) continue;
-    tensor.input_amax = group.input;
-    tensor.input_scale = Nvfp4TensorScale(group.input, plan.recipe.division);
-  }
-}
-
 }  // namespace
 
-QuantizationPlan MakePlan(const ModelFiles& source, const Recipe& recipe, const InputAmax& amax,
+QuantizationPlan MakePlan(const ModelFiles& source, const Recipe& recipe,
                           const ModelFiles* verifier, ThreadPool& pool) {
   QuantizationPlan plan;
   plan.recipe = recipe;
@@ -202,8 +173,36 @@ QuantizationPlan MakePlan(const ModelFiles& source, const Recipe& recipe, const 
   for (const auto& [name, tensor] : source.store.tensors()) {
     plan.tensors.push_back(PlanTensor(source, tensor, verifier, plan, pool));
   }
-  SetScales(source, amax, plan, pool);
   return plan;
+}
+
+void SetScales(const ModelFiles& source, const InputAmax& amax, QuantizationPlan& plan,
+               ThreadPool& pool) {
+  if (plan.recipe.quantize_activations) RequireKnownNames(source, amax);
+  const auto count = std::count_if(
+      plan.tensors.begin(), plan.tensors.end(),
+      [](const PlannedTensor& tensor) { return tensor.action == TensorAction::kQuantize; });
+  Progress progress("largest weights", count, "linears");
+  std::map<std::string, GroupAmax> groups;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.action != TensorAction::kQuantize) continue;
+    GroupAmax& group = groups[ShareGroup(tensor.module)];
+    group.weight = std::max(group.weight, WeightAmax(pool, *tensor.source));
+    if (!tensor.weight_only) {
+      group.input = std::max(group.input, FindInputAmax(source, amax, tensor.module));
+    }
+    ReleaseTensor(*tensor.source);
+    progress.Advance();
+  }
+  for (PlannedTensor& tensor : plan.tensors) {
+    if (tensor.action != TensorAction::kQuantize) continue;
+    const GroupAmax& group = groups.at(ShareGroup(tensor.module));
+    tensor.weight_amax = group.weight;
+    tensor.weight_scale_2 = Nvfp4TensorScale(group.weight, plan.recipe.division);
+    if (tensor.weight_only) continue;
+    tensor.input_amax = group.input;
+    tensor.input_scale = Nvfp4TensorScale(group.input, plan.recipe.division);
+  }
 }
 
 std::vector<TensorSpec> OutputSpecs(const PlannedTensor& tensor) {
@@ -216,8 +215,7 @@ std::vector<TensorSpec> OutputSpecs(const PlannedTensor& tensor) {
       {source.name, DType::kU8, {out, in / 2}},
       {tensor.module + ".weight_scale", DType::kF8E4M3, {out, in / kNvfp4BlockSize}},
       {tensor.module + ".weight_scale_2", DType::kF32, {}}};
-  if (tensor.input_scale != 0.0f)
-    specs.push_back({tensor.module + ".input_scale", DType::kF32, {}});
+  if (!tensor.weight_only) specs.push_back({tensor.module + ".input_scale", DType::kF32, {}});
   return specs;
 }
 

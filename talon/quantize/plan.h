@@ -1,4 +1,4 @@
-// Decides what happens to every tensor of a checkpoint, and computes the per-tensor scales, before
+// Decides what happens to every tensor of a checkpoint, then computes the per-tensor scales, before
 // anything is written.
 #pragma once
 
@@ -18,12 +18,13 @@ struct PlannedTensor {
   const TensorView* source = nullptr;
   ModelPart part = ModelPart::kOther;
   TensorAction action = TensorAction::kKeep;
-  // What follows is set for kQuantize. The maxima are those of the share group.
-  std::string module;  // the name without ".weight"
+  std::string module;        // the name without ".weight"
+  bool weight_only = false;  // kQuantize: without input_scale
+  // Set by SetScales for kQuantize. The maxima are those of the share group.
   float weight_amax = 0.0f;
   float weight_scale_2 = 0.0f;
-  float input_amax = 0.0f;   // 0: weight-only
-  float input_scale = 0.0f;  // 0: weight-only
+  float input_amax = 0.0f;
+  float input_scale = 0.0f;
 };
 
 struct QuantizationPlan {
@@ -32,13 +33,17 @@ struct QuantizationPlan {
   std::string embedding_note;          // what was decided and why, one sentence
 };
 
-// Chooses the linears of the recipe, shares maxima inside q/k/v and gate/up before any scale is
-// formed, and decides about the embedding. `source` must outlive the plan. `verifier` may be null.
-// `amax` is used when the recipe quantizes activations. Throws naming the tensor that is missing,
-// misshaped, not BF16 or not finite, the linear whose input amax is missing, or the option that
-// does not fit.
-QuantizationPlan MakePlan(const ModelFiles& source, const Recipe& recipe, const InputAmax& amax,
+// Chooses the linears of the recipe and decides about the embedding. `source` must outlive the
+// plan; `verifier` may be null. Throws naming the tensor that is missing, misshaped or not BF16,
+// the option that does not fit, or the field in which drafter and verifier differ.
+QuantizationPlan MakePlan(const ModelFiles& source, const Recipe& recipe,
                           const ModelFiles* verifier, ThreadPool& pool);
+
+// Reads the weights' maxima, shares maxima inside q/k/v and gate/up, and forms the scales from
+// them. `amax` is used where the recipe quantizes activations. Throws naming the tensor that is not
+// finite or the linear whose input amax is missing.
+void SetScales(const ModelFiles& source, const InputAmax& amax, QuantizationPlan& plan,
+               ThreadPool& pool);
 
 // The file tensors that a planned tensor becomes: itself, the NVFP4 tensors of a linear, or
 // nothing.

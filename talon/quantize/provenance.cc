@@ -22,7 +22,7 @@ Json LinearsJson(const QuantizationPlan& plan) {
     Json& linear = linears[tensor.module];
     linear["weight_amax"] = tensor.weight_amax;
     linear["weight_scale_2"] = tensor.weight_scale_2;
-    if (tensor.input_scale == 0.0f) continue;
+    if (tensor.weight_only) continue;
     linear["input_amax"] = tensor.input_amax;
     linear["input_scale"] = tensor.input_scale;
   }

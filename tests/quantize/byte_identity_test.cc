@@ -26,7 +26,8 @@ fs::path Golden(const std::string& name) { return test::TestData("modelopt-nvfp4
 void Quantize(const Recipe& recipe, const InputAmax& amax, const fs::path& output) {
   ThreadPool pool(2);
   const ModelFiles source = ModelFiles::Open(kDrafter);
-  const QuantizationPlan plan = MakePlan(source, recipe, amax, nullptr, pool);
+  QuantizationPlan plan = MakePlan(source, recipe, nullptr, pool);
+  SetScales(source, amax, plan, pool);
   ExportRequest request;
   request.source = &source;
   request.source_name = "models/demo/drafter";

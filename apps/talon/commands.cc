@@ -2,6 +2,12 @@
 
 namespace talon {
 
-void AddCommands(CLI::App& app, RunCommand& run) { AddGenerate(app, run); }
+void AddCommands(CLI::App& app, RunCommand& run) {
+  AddQuantize(app, run);
+  AddCheck(app, run);
+  AddInspect(app, run);
+  AddGenerate(app, run);
+  AddBench(app, run);
+}
 
 }  // namespace talon

@@ -10,9 +10,13 @@ inline constexpr const char* kVersion = "0.1.0";
 
 using RunCommand = std::function<int()>;
 
+void AddBench(CLI::App& app, RunCommand& run);
+void AddCheck(CLI::App& app, RunCommand& run);
+void AddGenerate(CLI::App& app, RunCommand& run);
+void AddInspect(CLI::App& app, RunCommand& run);
+void AddQuantize(CLI::App& app, RunCommand& run);
+
 // Declares every command (commands.cc lists them).
 void AddCommands(CLI::App& app, RunCommand& run);
-
-void AddGenerate(CLI::App& app, RunCommand& run);
 
 }  // namespace talon

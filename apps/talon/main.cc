@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <new>
 
+#include "apps/talon/command_line.h"
 #include "apps/talon/commands.h"
 #include "apps/talon/interrupt.h"
 #include "talon/base/error.h"
@@ -59,5 +60,6 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   talon::HandleInterrupts();
+  talon::RememberCommandLine(argc, argv);
   return talon::Main(argc, argv);
 }

@@ -180,7 +180,8 @@ std::string ValueText(const Json& value) {
 
 std::string InspectText(const ModelFiles& files) {
   std::string text = fmt::format("{}\n\n", files.path.string());
-  for (const auto& [key, value] : ArchitectureJson(files).items()) {
+  const Json architecture = ArchitectureJson(files);
+  for (const auto& [key, value] : architecture.items()) {
     text += fmt::format("{:<28} {}\n", key, ValueText(value));
   }
   text += fmt::format("\n{}\n{}", FormatLedger(MakeLedger(files), /*compare=*/false),

@@ -131,7 +131,7 @@ std::string MakeModelCard(const ExportRequest& request, const std::string& title
   std::string text = FrontMatter(request);
   text += fmt::format("# {}\n\n{} `{}` quantized to NVFP4 ({}).\n\n", title,
                       drafter ? "The EAGLE-3 drafter" : "The model", request.source_name,
-                      request.plan->recipe.quant_algo());
+                      request.plan->recipe.quantize_activations ? "W4A4" : "W4A16");
   text += RecipeTable(request) + LedgerSection(*request.plan);
   if (drafter) {
     text += fmt::format(

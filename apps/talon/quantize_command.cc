@@ -17,10 +17,14 @@ namespace {
 
 constexpr char kExamples[] = R"(
 Recipes: max is ModelOpt's NVFP4_DEFAULT_CFG with max calibration (weights and activations); w4a16 is its
-weight-only form and needs no calibration. lm_head, embed_tokens and d2t stay as they are by default; with
+weight-only form and needs no calibration. Calibration runs the verifier over the conversations in its chat format
+and the drafter on what the verifier computed: the first pass, and draft steps that feed on the drafter's own
+output, whose ranges are wider (0 self-fed steps is the published recipe). lm_head, embed_tokens and d2t stay as they are by default; with
 --embedding auto the embedding is left out when its bytes equal the verifier's.
 
 Examples:
+  talon quantize models/demo/drafter --verifier models/demo/verifier \
+      --calibration models/demo/calibration.jsonl --output ./drafter-nvfp4
   talon quantize models/demo/drafter --recipe w4a16 --output ./drafter-w4a16
   talon quantize models/demo/drafter --amax amax.json --embedding keep --output ./drafter-nvfp4
   talon quantize models/demo/drafter --recipe w4a16 --dry-run --json)";
@@ -49,12 +53,18 @@ Recipe MakeRecipe(const QuantizeOptions& options) {
 class QuantizeRun {
  public:
   explicit QuantizeRun(const QuantizeOptions& options)
-      : options_(options), recipe_(MakeRecipe(options)) {
+      : options_(options), recipe_(MakeRecipe(options)), pool_(options.session.threads) {
     RequireOutput(options);
     RequireAmaxFlags(options, recipe_);
     source_.emplace(ModelFiles::Open(ResolveModel(options.model)));
-    if (!options.verifier.empty()) {
-      verifier_.emplace(ModelFiles::Open(ResolveModel(options.verifier)));
+    if (source_->layout.is_drafter() && !options.calibration_file.empty() &&
+        options.session.verifier.empty()) {
+      Throw(ErrorCode::kInvalidArgument,
+            "--calibration runs the drafter's verifier over the conversations: name it with "
+            "--verifier");
+    }
+    if (!options.session.verifier.empty()) {
+      verifier_.emplace(ModelFiles::Open(ResolveModel(options.session.verifier)));
     }
   }
 
@@ -64,13 +74,15 @@ class QuantizeRun {
     PrintPlan(plan);
     if (options_.dry_run) return Finish(/*sound=*/true);
 
-    const InputAmaxSource amax = ObtainInputAmax(options_, recipe_);
+    const InputAmaxSource amax = ObtainInputAmax(options_, recipe_, *source_);
+    json_["calibration"] = amax.record;
+    if (!amax.text.empty()) Print("\n{}\n", amax.text);
     SetScales(*source_, amax.amax, plan, pool_);
     ExportRequest request;
     request.source = &*source_;
     request.source_name = options_.model;
     request.verifier = verifier;
-    request.verifier_name = options_.verifier;
+    request.verifier_name = options_.session.verifier;
     request.plan = &plan;
     request.calibration = amax.record;
     request.version = kVersion;
@@ -135,9 +147,20 @@ void AddQuantize(CLI::App& app, RunCommand& run) {
   command->add_option("model", options->model, "Folder, or org/name in the Hugging Face cache")
       ->required();
   command->add_option("--output", options->output, "Folder to create");
-  command->add_option("--verifier", options->verifier,
+  command->add_option("--verifier", options->session.verifier,
                       "The drafter's verifier: tokenizer, and the embedding to compare with");
   command->add_option("--recipe", options->recipe, "max or w4a16")->capture_default_str();
+  command->add_option("--calibration", options->calibration_file,
+                      "JSONL file of conversations (messages or conversations)");
+  command->add_option("--num-samples", options->num_samples, "Conversations to use")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
+  command->add_option("--seq-length", options->seq_length, "Tokens used of each, from its start")
+      ->check(CLI::Range(2, 1 << 30))
+      ->capture_default_str();
+  command->add_option("--self-fed-steps", options->self_fed_steps, "Draft steps to observe")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
   command->add_option("--amax", options->amax_file,
                       "JSON file of input maxima by linear, instead of calibrating");
   command->add_option("--embedding", options->embedding, "auto, keep, share or nvfp4")
@@ -151,6 +174,7 @@ void AddQuantize(CLI::App& app, RunCommand& run) {
                     "Record SHA-256 of the sources' whole files");
   command->add_flag("--dry-run", options->dry_run, "Print the byte ledger and write nothing");
   command->add_flag("--json", options->json, "Result as JSON");
+  AddSessionFlags(*command, options->session);
   command->callback([options, &run] { run = [options] { return QuantizeRun(*options).Run(); }; });
 }
 

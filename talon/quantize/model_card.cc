@@ -54,6 +54,21 @@ std::string FrontMatter(const ExportRequest& request) {
   return text + "---\n\n";
 }
 
+// One line about where the input ranges come from; nothing for weight-only recipes.
+std::string CalibrationRow(const Json& record) {
+  if (record.contains("amax_file")) return "| calibration | input ranges given in a file |\n";
+  if (!record.contains("data")) return "";
+  const std::string data = fs::path(record.value("data", "")).filename().string();
+  std::string row =
+      fmt::format("| calibration | {} conversations of `{}`, {} tokens, at most {} each",
+                  record.value("conversations", 0), data, record.value("tokens", 0),
+                  record.value("seq_length", 0));
+  if (record.contains("self_fed_steps")) {
+    row += fmt::format("; first pass and {} self-fed steps", record.value("self_fed_steps", 0));
+  }
+  return row + " |\n";
+}
+
 std::string RecipeTable(const ExportRequest& request) {
   const Recipe& recipe = request.plan->recipe;
   std::string excluded = recipe.quantize_lm_head ? "" : "`lm_head`, ";
@@ -69,6 +84,7 @@ std::string RecipeTable(const ExportRequest& request) {
                   recipe.quantize_activations
                       ? "NVFP4 per block under a calibrated `input_scale` (W4A4); W4A16 works too"
                       : "not quantized (W4A16)");
+  text += CalibrationRow(request.calibration);
   text += "| shared scales | q/k/v and gate/up |\n";
   text += fmt::format("| scale division | {} |\n", Name(recipe.division));
   text += fmt::format("| not quantized | {} |\n", excluded);

@@ -1,0 +1,180 @@
+#include "talon/backend/cuda/cuda_backend.h"
+
+#include <fmt/format.h>
+
+#include "talon/backend/cuda/attention.h"
+#include "talon/backend/cuda/cuda_check.h"
+#include "talon/backend/cuda/row_ops.h"
+#include "talon/backend/cuda/sampling.h"
+#include "talon/backend/cuda_backend.h"
+
+namespace talon {
+
+bool CudaAvailable() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+}
+
+std::unique_ptr<Backend> MakeCudaBackend(const BackendOptions&) {
+  if (!CudaAvailable()) {
+    Throw(ErrorCode::kUnsupported,
+          "no CUDA device is usable (is the driver loaded and a GPU visible?); use --device cpu");
+  }
+  return std::make_unique<cuda::CudaBackend>(0);
+}
+
+namespace cuda {
+
+void* Scratch::Get(int64_t size_bytes, bool clear, cudaStream_t stream) {
+  if (size_bytes > size_bytes_) {
+    void* data = nullptr;
+    Check(cudaMalloc(&data, static_cast<size_t>(size_bytes)), "scratch memory");
+    blocks_.emplace_back(data, [](void* p) { cudaFree(p); });
+    size_bytes_ = size_bytes;
+    if (clear) {
+      Check(cudaMemsetAsync(data, 0, static_cast<size_t>(size_bytes), stream), "scratch memory");
+    }
+  }
+  return blocks_.empty() ? nullptr : blocks_.back().get();
+}
+
+CudaBackend::CudaBackend(int device) : device_(device) {
+  Check(cudaSetDevice(device), "cudaSetDevice");
+  Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream");
+  Check(cudaDeviceGetAttribute(&limits_.multiprocessors, cudaDevAttrMultiProcessorCount, device),
+        "device attribute");
+  Check(cudaDeviceGetAttribute(&limits_.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin,
+                               device),
+        "device attribute");
+}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(stream_);
+  cudaStreamDestroy(stream_);
+}
+
+std::string CudaBackend::Description() const {
+  cudaDeviceProp properties;
+  Check(cudaGetDeviceProperties(&properties, device_), "device properties");
+  return fmt::format("cuda ({}, sm_{}{}, {} multiprocessors)", properties.name, properties.major,
+                     properties.minor, properties.multiProcessorCount);
+}
+
+Buffer CudaBackend::Allocate(int64_t size_bytes) {
+  void* data = nullptr;
+  Check(cudaMalloc(&data, static_cast<size_t>(size_bytes > 0 ? size_bytes : 1)), "cudaMalloc");
+  return Buffer(data, [](void* p) { cudaFree(p); });
+}
+
+void CudaBackend::Upload(const void* host, int64_t size_bytes, void* device) {
+  Check(cudaMemcpyAsync(device, host, static_cast<size_t>(size_bytes), cudaMemcpyHostToDevice,
+                        stream_),
+        "upload");
+  Check(cudaStreamSynchronize(stream_), "upload");
+}
+
+void CudaBackend::Download(const void* device, int64_t size_bytes, void* host) {
+  Check(cudaMemcpyAsync(host, device, static_cast<size_t>(size_bytes), cudaMemcpyDeviceToHost,
+                        stream_),
+        "download");
+  Check(cudaStreamSynchronize(stream_), "an op before this download");
+}
+
+KvLayer CudaBackend::MakeKvLayer(int64_t num_pages, int64_t num_kv_heads, int64_t head_dim,
+                                 DType dtype) {
+  KvLayer layer;
+  layer.num_pages = num_pages;
+  layer.num_kv_heads = num_kv_heads;
+  layer.head_dim = head_dim;
+  layer.dtype = dtype;
+  const int64_t bytes = num_pages * num_kv_heads * head_dim * kKvPageTokens * SizeOf(dtype);
+  layer.keys = Allocate(bytes);
+  layer.values = Allocate(bytes);
+  return layer;
+}
+
+void CudaBackend::CopyPage(KvLayer& layer, int64_t from_page, int64_t to_page) {
+  const int64_t bytes = layer.num_kv_heads * layer.head_dim * kKvPageTokens * SizeOf(layer.dtype);
+  for (const Buffer& buffer : {layer.keys, layer.values}) {
+    auto* data = static_cast<std::byte*>(buffer.get());
+    Check(cudaMemcpyAsync(data + to_page * bytes, data + from_page * bytes,
+                          static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream_),
+          "page copy");
+  }
+}
+
+void CudaBackend::Embed(const Tensor& table, const int32_t* ids, float scale, const Tensor& out) {
+  if (out.rows > 0) Check(LaunchEmbed(table, ids, scale, out, stream_), "Embed");
+}
+
+void CudaBackend::RmsNorm(const Tensor& x, const float* gain, float eps, const Tensor& out) {
+  if (x.rows > 0) Check(LaunchRmsNorm(x, gain, eps, out, stream_), "RmsNorm");
+}
+
+void CudaBackend::NormAdd(const NormAddParams& params) {
+  if (params.branch.rows > 0) Check(LaunchNormAdd(params, stream_), "NormAdd");
+}
+
+void CudaBackend::Add(const Tensor& a, const Tensor& b, const Tensor& out) {
+  if (out.rows > 0) Check(LaunchAdd(a, b, out, stream_), "Add");
+}
+
+void CudaBackend::Copy(const Tensor& from, const Tensor& to) {
+  if (to.rows > 0) Check(LaunchCopy(from, to, stream_), "Copy");
+}
+
+void CudaBackend::GatherRows(const Tensor& x, const int32_t* indices, const Tensor& out) {
+  if (out.rows > 0) Check(LaunchGatherRows(x, indices, out, stream_), "GatherRows");
+}
+
+void CudaBackend::RopeTable(const int32_t* positions, const float* inv_freq, DType round_to,
+                            const Tensor& table) {
+  if (table.rows == 0) return;
+  Check(LaunchRopeTable(positions, inv_freq, round_to, table, stream_), "RopeTable");
+}
+
+void CudaBackend::QkvNormRopeWrite(const QkvParams& params) {
+  if (params.q.rows > 0) Check(LaunchQkvNormRopeWrite(params, stream_), "QkvNormRopeWrite");
+}
+
+void CudaBackend::Attention(const AttentionParams& params) {
+  if (params.q.rows == 0) return;
+  // A block per split keeps the card busy where rows are few; both ways give the same bits.
+  constexpr int64_t kSplitRows = 64;
+  constexpr int64_t kMaxSplitBytes = int64_t{256} << 20;
+  const int64_t bytes = SplitBytes(params);
+  const bool split = params.q.rows <= kSplitRows && bytes <= kMaxSplitBytes;
+  auto* splits = split ? static_cast<float*>(splits_.Get(bytes, false, stream_)) : nullptr;
+  Check(LaunchAttention(params, splits, stream_), "Attention");
+}
+
+void CudaBackend::GatedActivation(Activation activation, const Tensor& gate, const Tensor& up,
+                                  const Tensor& out) {
+  if (out.rows == 0) return;
+  Check(LaunchGatedActivation(activation, gate, up, out, stream_), "GatedActivation");
+}
+
+void CudaBackend::Softcap(float cap, const Tensor& logits) {
+  if (logits.rows > 0) Check(LaunchSoftcap(cap, logits, stream_), "Softcap");
+}
+
+void CudaBackend::Argmax(const Tensor& logits, int32_t* tokens) {
+  if (logits.rows > 0) Check(LaunchArgmax(logits, tokens, stream_), "Argmax");
+}
+
+void CudaBackend::Sample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens) {
+  if (logits.rows > 0) Check(LaunchSample(logits, rows, tokens, stream_), "Sample");
+}
+
+void CudaBackend::MapDraftIds(const int32_t* offsets, int64_t count, int32_t* ids) {
+  Check(LaunchMapDraftIds(offsets, count, ids, stream_), "MapDraftIds");
+}
+
+void CudaBackend::VerifyDrafts(const int32_t* inputs, const int32_t* tokens, const RowBatch& rows,
+                               int32_t* accepted) {
+  if (rows.num_sequences == 0) return;
+  Check(LaunchVerifyDrafts(inputs, tokens, rows, accepted, stream_), "VerifyDrafts");
+}
+
+}  // namespace cuda
+}  // namespace talon

@@ -1,0 +1,78 @@
+// The CUDA backend: ops on one GPU, in call order on one stream.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "talon/backend/backend.h"
+#include "talon/backend/cuda/few_rows.h"
+
+namespace talon::cuda {
+
+// Device memory that ops share and that grows when a larger op comes. Older memory stays, since a
+// captured graph may still point to it.
+class Scratch {
+ public:
+  void* Get(int64_t size_bytes, bool clear, cudaStream_t stream);
+
+ private:
+  std::vector<Buffer> blocks_;
+  int64_t size_bytes_ = 0;
+};
+
+class CudaBackend : public Backend {
+ public:
+  explicit CudaBackend(int device);
+  ~CudaBackend() override;
+
+  cudaStream_t stream() const { return stream_; }
+
+  std::string Description() const override;
+  Buffer Allocate(int64_t size_bytes) override;
+  void Upload(const void* host, int64_t size_bytes, void* device) override;
+  void Download(const void* device, int64_t size_bytes, void* host) override;
+  LinearWeight MakeLinear(const HostLinear& linear, LinearNumerics numerics) override;
+  KvLayer MakeKvLayer(int64_t num_pages, int64_t num_kv_heads, int64_t head_dim,
+                      DType dtype) override;
+  void CopyPage(KvLayer& layer, int64_t from_page, int64_t to_page) override;
+
+  void Embed(const Tensor& table, const int32_t* ids, float scale, const Tensor& out) override;
+  void RmsNorm(const Tensor& x, const float* gain, float eps, const Tensor& out) override;
+  void NormAdd(const NormAddParams& params) override;
+  void Add(const Tensor& a, const Tensor& b, const Tensor& out) override;
+  void Copy(const Tensor& from, const Tensor& to) override;
+  void GatherRows(const Tensor& x, const int32_t* indices, const Tensor& out) override;
+  void Linear(const Tensor& x, std::span<const LinearOutput> outputs) override;
+  void RopeTable(const int32_t* positions, const float* inv_freq, DType round_to,
+                 const Tensor& table) override;
+  void QkvNormRopeWrite(const QkvParams& params) override;
+  void Attention(const AttentionParams& params) override;
+  void GatedActivation(Activation activation, const Tensor& gate, const Tensor& up,
+                       const Tensor& out) override;
+  void Softcap(float cap, const Tensor& logits) override;
+  void Argmax(const Tensor& logits, int32_t* tokens) override;
+  void Sample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens) override;
+  void MapDraftIds(const int32_t* offsets, int64_t count, int32_t* ids) override;
+  void VerifyDrafts(const int32_t* inputs, const int32_t* tokens, const RowBatch& rows,
+                    int32_t* accepted) override;
+
+ private:
+  // Linears of one format and one treatment of their input, in one launch.
+  void LinearGroup(const Tensor& x, std::span<const LinearOutput> outputs);
+  // x as the products use it: quantized for W4A4, on 16-byte rows for the tensor cores.
+  Tensor PrepareInput(const Tensor& x, const LinearWeight& weight);
+
+  int device_;
+  cudaStream_t stream_ = nullptr;
+  DeviceLimits limits_;
+  FewRowsTuning tuning_;
+  Scratch inputs_;
+  Scratch group_sums_;
+  Scratch arrivals_;
+  Scratch splits_;
+};
+
+}  // namespace talon::cuda

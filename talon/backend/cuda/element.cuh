@@ -1,0 +1,104 @@
+// Access to elements of tensors by their run-time type (uniform over a launch), and reductions in
+// one fixed order. Mirrors talon/backend/cpu/element.h.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp8.h>
+
+#include <cstdint>
+
+#include "talon/backend/tensor.h"
+
+namespace talon::cuda {
+
+__device__ __forceinline__ float Bf16Value(uint16_t bits) {
+  return __uint_as_float(static_cast<uint32_t>(bits) << 16);
+}
+__device__ __forceinline__ uint16_t Bf16Bits(float value) {
+  return __bfloat16_as_ushort(__float2bfloat16_rn(value));
+}
+__device__ __forceinline__ float Fp8Value(uint8_t code) {
+  return __half2float(__half(__nv_cvt_fp8_to_halfraw(code, __NV_E4M3)));
+}
+__device__ __forceinline__ uint8_t Fp8Code(float value) {
+  return static_cast<uint8_t>(__nv_cvt_float_to_fp8(value, __NV_SATFINITE, __NV_E4M3));
+}
+
+__device__ __forceinline__ float LoadElement(const void* data, DType dtype, int64_t index) {
+  if (dtype == DType::kBF16) return Bf16Value(static_cast<const uint16_t*>(data)[index]);
+  if (dtype == DType::kF8E4M3) return Fp8Value(static_cast<const uint8_t*>(data)[index]);
+  return static_cast<const float*>(data)[index];
+}
+
+// Rounds to nearest even; FP8 saturates.
+__device__ __forceinline__ void StoreElement(void* data, DType dtype, int64_t index, float value) {
+  if (dtype == DType::kBF16) {
+    static_cast<uint16_t*>(data)[index] = Bf16Bits(value);
+  } else if (dtype == DType::kF8E4M3) {
+    static_cast<uint8_t*>(data)[index] = Fp8Code(value);
+  } else {
+    static_cast<float*>(data)[index] = value;
+  }
+}
+
+// `rb` of docs/numerics.md.
+__device__ __forceinline__ float Round(float value, DType dtype) {
+  return dtype == DType::kBF16 ? __bfloat162float(__float2bfloat16_rn(value)) : value;
+}
+
+__device__ __forceinline__ float Load(const Tensor& t, int64_t row, int64_t col) {
+  return LoadElement(t.data, t.dtype, row * t.row_stride + col);
+}
+__device__ __forceinline__ void Store(const Tensor& t, int64_t row, int64_t col, float value) {
+  StoreElement(t.data, t.dtype, row * t.row_stride + col, value);
+}
+
+// Sum over a block of up to 1024 threads, the same on every thread: lanes by a butterfly, then
+// warps in order. `shared` holds 33 floats; consecutive calls need no barrier between them.
+__device__ __forceinline__ float BlockSum(float value, float* shared) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xFFFFFFFFu, value, step);
+  const int warp = threadIdx.x / 32;
+  if (threadIdx.x % 32 == 0) shared[warp] = value;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    float sum = shared[0];
+    for (int i = 1; i < blockDim.x / 32; ++i) sum += shared[i];
+    shared[32] = sum;
+  }
+  __syncthreads();
+  const float sum = shared[32];
+  __syncthreads();
+  return sum;
+}
+
+// 1 / sqrt(mean(x^2) + eps) of columns [begin, begin + count) of a row, by the whole block.
+__device__ __forceinline__ float InverseRms(const Tensor& x, int64_t row, int64_t begin,
+                                            int64_t count, float eps, float* shared) {
+  float sum = 0.0f;
+  for (int64_t c = threadIdx.x; c < count; c += blockDim.x) {
+    const float value = Load(x, row, begin + c);
+    sum = __fmaf_rn(value, value, sum);
+  }
+  const float mean = __fdiv_rn(BlockSum(sum, shared), static_cast<float>(count));
+  return __fdiv_rn(1.0f, __fsqrt_rn(mean + eps));
+}
+
+// The page of `position` in a sequence, or -1; the sequence that owns a row.
+__device__ __forceinline__ int64_t PageOf(const BlockTable& table, int64_t sequence,
+                                          int64_t position) {
+  return table.pages[sequence * table.stride + position / kKvPageTokens];
+}
+__device__ __forceinline__ int64_t SequenceOf(const RowBatch& rows, int64_t row) {
+  int64_t sequence = 0;
+  while (rows.row_begin[sequence + 1] <= row) ++sequence;
+  return sequence;
+}
+
+// K and V pages lie as [page][kv_head][16 tokens][head_dim].
+__device__ __forceinline__ int64_t KvIndex(int64_t kv_heads, int64_t head_dim, int64_t page,
+                                           int64_t kv_head, int64_t slot) {
+  return ((page * kv_heads + kv_head) * kKvPageTokens + slot) * head_dim;
+}
+
+}  // namespace talon::cuda

@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <vector>
 
 #include "talon/backend/cpu/aligned_memory.h"
+#include "talon/backend/cpu/attention.h"
 #include "talon/backend/cpu/cpu_features.h"
 #include "talon/backend/cpu/element.h"
+#include "talon/backend/cpu/elementwise.h"
 #include "talon/backend/cpu/linear.h"
 #include "talon/backend/cpu/make_linear.h"
 #include "talon/backend/cpu/reference.h"
@@ -109,22 +112,30 @@ class CpuBackend : public Backend {
   }
 
   void Attention(const AttentionParams& params) override {
-    ForRows(params.rows.num_rows, [&](RowRange rows) { reference::Attention(params, rows); });
+    std::vector<AttentionTask> tasks;
+    for (int64_t s = 0; s < params.rows.num_sequences; ++s) {
+      const int64_t end = params.rows.row_begin[s + 1];
+      for (int64_t row = params.rows.row_begin[s]; row < end; row += kAttentionRows) {
+        for (int64_t head = 0; head < params.cache->num_kv_heads; ++head) {
+          tasks.push_back({s, row, std::min(row + kAttentionRows, end), head});
+        }
+      }
+    }
+    pool_.Run(static_cast<int64_t>(tasks.size()),
+              [&](int64_t task) { RunAttention(params, tasks[static_cast<size_t>(task)]); });
   }
 
   void GatedActivation(Activation activation, const Tensor& gate, const Tensor& up,
                        const Tensor& out) override {
-    ForRows(out.rows,
-            [&](RowRange rows) { reference::GatedActivation(activation, gate, up, out, rows); });
+    ForRows(out.rows, [&](RowRange rows) { RunGatedActivation(activation, gate, up, out, rows); });
   }
 
   void Softcap(float cap, const Tensor& logits) override {
-    ForRows(logits.rows, [&](RowRange rows) { reference::Softcap(cap, logits, rows); });
+    ForRows(logits.rows, [&](RowRange rows) { RunSoftcap(cap, logits, rows); });
   }
 
   void Argmax(const Tensor& logits, int32_t* tokens) override {
-    pool_.Run(logits.rows,
-              [&](int64_t r) { tokens[r] = ArgmaxToken(RowF32(logits, r), logits.cols); });
+    ForRows(logits.rows, [&](RowRange rows) { RunArgmax(logits, tokens, rows); });
   }
 
   void Sample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens) override {

@@ -24,28 +24,19 @@ inline __m512 Halve2(__m512 a, __m512 b) {
   return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xDD));
 }
 
-// Four accumulators to 4 partial sums each; accumulator q in lanes 4q .. 4q + 3.
-inline __m512 QuarterSums(const __m512* accumulators /* [4] */) {
-  return Halve8(Halve16(accumulators[0], accumulators[1]),
-                Halve16(accumulators[2], accumulators[3]));
+// The first two steps for 1, 2 or 4 accumulators: accumulator n's 4 partial sums in lanes 4 n to 4
+// n + 3.
+template <int N>
+[[gnu::always_inline]] inline __m512 QuarterSums(const __m512* accumulators /* [N] */) {
+  static_assert(N == 1 || N == 2 || N == 4);
+  const __m512 first = Halve16(accumulators[0], accumulators[N > 1 ? 1 : 0]);
+  if constexpr (N < 4) return Halve8(first, first);
+  return Halve8(first, Halve16(accumulators[N - 2], accumulators[N - 1]));
 }
 
-// LaneTree of 4 N accumulators. The sum of accumulator 4 n + m lies in lane 4 m + n.
-template <int N>
-__m512 LaneSums(const __m512* accumulators /* [4 * N] */) {
-  static_assert(N == 1 || N == 2 || N == 4);
-  const __m512 q0 = QuarterSums(accumulators);
-  if constexpr (N == 1) {
-    const __m512 halves = Halve4(q0, q0);
-    return Halve2(halves, halves);
-  } else {
-    const __m512 low = Halve4(q0, QuarterSums(accumulators + 4));
-    if constexpr (N == 2) {
-      return Halve2(low, low);
-    } else {
-      return Halve2(low, Halve4(QuarterSums(accumulators + 8), QuarterSums(accumulators + 12)));
-    }
-  }
+// The last two steps for four sets of quarter sums: set m, accumulator n in lane 4 n + m.
+inline __m512 FinishSums(__m512 set0, __m512 set1, __m512 set2, __m512 set3) {
+  return Halve2(Halve4(set0, set1), Halve4(set2, set3));
 }
 
 // FloatToBf16 of 16 values (VCVTNEPS2BF16 would flush denormals).

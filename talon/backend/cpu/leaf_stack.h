@@ -6,14 +6,13 @@
 namespace talon::cpu {
 
 // A binary counter: after leaf 1 the sum l0+l1 waits at level 1, after leaf 3 (l0+l1)+(l2+l3) at
-// level 2. `Sum` is a float or a vector of them.
+// level 2. `Sum` has operator+.
 template <typename Sum>
 class LeafStack {
  public:
-  template <typename AddFn>
-  void Push(int64_t leaf, Sum sum, AddFn add) {
+  void Push(int64_t leaf, Sum sum) {
     int level = 0;
-    for (; (leaf & 1) != 0; leaf >>= 1) sum = add(levels_[level++], sum);
+    for (; (leaf & 1) != 0; leaf >>= 1) sum = levels_[level++] + sum;
     levels_[level] = sum;
   }
   // The total of 1, 2, 4 or 8 leaves.

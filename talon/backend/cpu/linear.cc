@@ -5,14 +5,20 @@
 #include <vector>
 
 #include "talon/backend/cpu/element.h"
+#include "talon/backend/cpu/k_order.h"
 #include "talon/backend/cpu/reference.h"
 
 namespace talon::cpu {
 namespace {
 
-// Bytes of weights a job streams when there are few rows: enough to hide its start, few enough to
-// balance the threads.
-constexpr int64_t kJobBytes = int64_t{256} << 10;
+// Bytes of weights a job of one tile streams: enough to hide its start, few enough to balance the
+// threads.
+constexpr int64_t kStreamBytes = int64_t{512} << 10;
+// Output features of a job of many tiles.
+constexpr int64_t kManyTileFeatures = 64;
+
+// Bytes of one leaf of the inputs that a job of many tiles finds in the second-level cache.
+constexpr int64_t kLeafInputBytes = int64_t{384} << 10;
 
 // FP32 inputs need FP32 products, except under W4A4, whose quantized inputs are exact in BF16.
 InputKind KindFor(const LinearWeight& weight, const Tensor& x, Isa isa) {
@@ -37,24 +43,32 @@ int64_t RowBytes(const LinearWeight& weight) {
 }
 
 // Output features per job: a multiple of kJobFeatures that gives each thread several jobs.
-int64_t FeaturesPerJob(const LinearWeight& weight, int num_threads) {
-  const int64_t by_bytes = kJobBytes / RowBytes(weight);
+int64_t FeaturesPerJob(const LinearWeight& weight, int64_t num_tiles, int num_threads) {
+  const int64_t wanted = num_tiles == 1 ? kStreamBytes / RowBytes(weight) : kManyTileFeatures;
   const int64_t by_threads = weight.out_features / (4 * num_threads);
-  const int64_t features = std::max<int64_t>(1, std::min(by_bytes, by_threads));
+  const int64_t features = std::max<int64_t>(1, std::min(wanted, by_threads));
   return (features + kJobFeatures - 1) / kJobFeatures * kJobFeatures;
+}
+
+int64_t TilesPerJob(const LinearWeight& weight, const PackedInputs& inputs) {
+  const int64_t element_bytes = inputs.kind() == InputKind::kBf16 ? 2 : 4;
+  const int64_t leaf_bytes = inputs.tile_stride() * element_bytes / LeafCount(weight.in_features);
+  return std::clamp<int64_t>(kLeafInputBytes / leaf_bytes, 4, kMaxJobTiles);
 }
 
 void AppendJobs(const LinearOutput& output, const PackedInputs& inputs, int num_threads,
                 std::vector<LinearJob>& jobs) {
-  const int64_t features = FeaturesPerJob(*output.weight, num_threads);
-  for (int64_t tile = 0; tile < inputs.num_tiles(); tile += kMaxJobTiles) {
-    for (int64_t o = 0; o < output.weight->out_features; o += features) {
+  const LinearWeight& weight = *output.weight;
+  const int64_t features = FeaturesPerJob(weight, inputs.num_tiles(), num_threads);
+  const int64_t tiles = TilesPerJob(weight, inputs);
+  for (int64_t tile = 0; tile < inputs.num_tiles(); tile += tiles) {
+    for (int64_t o = 0; o < weight.out_features; o += features) {
       jobs.push_back({.weight = output.weight,
                       .out_begin = o,
-                      .out_end = std::min(o + features, output.weight->out_features),
+                      .out_end = std::min(o + features, weight.out_features),
                       .inputs = &inputs,
                       .tile_begin = tile,
-                      .tile_end = std::min(tile + kMaxJobTiles, inputs.num_tiles()),
+                      .tile_end = std::min(tile + tiles, inputs.num_tiles()),
                       .out = output.out});
     }
   }

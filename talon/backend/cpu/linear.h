@@ -28,7 +28,8 @@ struct LinearJob {
 };
 
 inline constexpr int64_t kMaxJobTiles = 64;
-inline constexpr int64_t kJobFeatures = 4;  // output features computed together
+inline constexpr int64_t kJobFeatures = 4;   // output features computed together: a group
+inline constexpr int64_t kMaxJobGroups = 4;  // groups of a job of several tiles
 
 // The kernels. Inputs must be packed as kBf16 for the first and kF32 for the second.
 void RunLinearAvx512Bf16(const LinearJob& job) noexcept;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "talon/backend/cpu/aligned_memory.h"
 #include "talon/backend/cpu/element.h"
@@ -11,168 +12,349 @@
 #include "talon/backend/cpu/leaf_stack.h"
 #include "talon/backend/cpu/linear.h"
 #include "talon/backend/cpu/reference.h"
+#include "talon/backend/cpu/unroll.h"
 
 #if defined(__AVX512BF16__) && defined(__AVX512VBMI__)
 
 #include <immintrin.h>
 
-#include "talon/backend/cpu/decode_avx512.h"
 #include "talon/backend/cpu/lanes_avx512.h"
+#include "talon/backend/cpu/weight_rows_avx512.h"
 
 namespace talon::cpu {
 namespace {
 
+using avx512::Bf16Rows;
+using avx512::F8Rows;
+using avx512::Features;
+using avx512::Nvfp4Rows;
+
 constexpr int64_t kStep = 32;
 
-// Four weight rows as BF16, from the first step of a leaf on.
-using WeightRows = std::array<const uint8_t*, kJobFeatures>;
-
-// Sums of 4 weight rows x N input rows over a leaf; row m, input n in lane 4 m + n.
+// Sums of 4 weight rows x N input rows: row m, input 4 q + n in lane 4 n + m of quad q.
 template <int N>
-__m512 LeafSums(const WeightRows& weights, const uint16_t* inputs /* [steps][N][32] */,
-                int64_t steps) {
-  __m512 sums[4 * N];
-  for (__m512& sum : sums) sum = _mm512_setzero_ps();
-  for (int64_t j = 0; j < steps; ++j) {
-    __m512bh w[4];
-    for (size_t m = 0; m < 4; ++m) w[m] = (__m512bh)_mm512_loadu_si512(weights[m] + 64 * j);
-    for (int n = 0; n < N; ++n) {
-      const auto x = (__m512bh)_mm512_load_si512(inputs + kStep * (N * j + n));
-      for (int m = 0; m < 4; ++m) sums[4 * n + m] = _mm512_dpbf16_ps(sums[4 * n + m], w[m], x);
-    }
-  }
-  return avx512::LaneSums<N>(sums);
-}
-
-// Four rows of one leaf, decoded to BF16 in memory that this thread keeps.
-class LeafBuffer {
- public:
-  explicit LeafBuffer(int64_t leaf_steps) : row_bytes_(leaf_steps * 64) {
-    thread_local Buffer memory;
-    thread_local int64_t capacity_bytes = 0;
-    const int64_t size_bytes = kJobFeatures * row_bytes_;
-    if (size_bytes > capacity_bytes) {
-      memory = AllocateAligned(size_bytes);
-      capacity_bytes = size_bytes;
-    }
-    base_ = static_cast<uint8_t*>(memory.get());
-  }
-  uint8_t* row(size_t m) const { return base_ + static_cast<int64_t>(m) * row_bytes_; }
-
- private:
-  int64_t row_bytes_;
-  uint8_t* base_;
+struct TileSums {
+  static constexpr int kQuads = (N + 3) / 4;
+  __m512 quads[kQuads];
 };
 
-// Decodes steps [begin, end) of a weight row to BF16; columns beyond K become zero.
-template <typename Decoder>
-void DecodeRow(const Decoder& decoder, const LinearWeight& weight, int64_t out_feature,
-               int64_t begin, int64_t end, uint8_t* out /* [(end - begin) * 64] */) {
-  const int64_t k = weight.in_features;
-  const int64_t whole_end = std::min(end, k / kStep);
-  for (int64_t step = begin; step < whole_end; ++step, out += 64) {
-    _mm512_store_si512(out, decoder.Decode32(weight, out_feature * k + step * kStep));
+template <int N>
+TileSums<N> operator+(const TileSums<N>& a, const TileSums<N>& b) {
+  TileSums<N> sum;
+  for (int q = 0; q < TileSums<N>::kQuads; ++q) {
+    sum.quads[q] = _mm512_add_ps(a.quads[q], b.quads[q]);
   }
-  if (whole_end == end) return;
-  alignas(64) uint16_t tail[kStep] = {};
-  for (int64_t i = whole_end * kStep; i < k; ++i) {
-    tail[i % kStep] = FloatToBf16(reference::WeightElement(weight, out_feature, i));
-  }
-  std::memcpy(out, tail, sizeof(tail));
+  return sum;
 }
 
-// Rounds and stores the totals (lane 4 m + n) of 4 output features for N rows.
-template <int N>
-void StoreTile(const LinearJob& job, int64_t first_feature, int64_t first_row, __m512 totals) {
+// The lanes of weight rows [first, first + M) x N input rows over a leaf.
+template <size_t M, size_t N, bool kPrefetch, typename Rows>
+[[gnu::always_inline]] inline void AddSteps(const Rows& rows, size_t first,
+                                            const uint16_t* inputs /* [steps][N][32] */,
+                                            int64_t steps, __m512* lanes /* [M][N] */) {
+  Unroll<M * N>([&](auto i) { lanes[i] = _mm512_setzero_ps(); });
+  for (int64_t j = 0; j < steps; ++j) {
+    __m512bh w[M];
+    Unroll<M>([&](auto m) { w[m] = (__m512bh)rows.Load(first + m, j); });
+    if (kPrefetch && j % Rows::kStepsPerLine == 0) {
+      Unroll<M>([&](auto m) { rows.Prefetch(first + m, j); });
+    }
+    Unroll<N>([&](auto n) {
+      const auto x = (__m512bh)_mm512_load_si512(inputs + kStep * (N * j + n));
+      Unroll<M>([&](auto m) { lanes[N * m + n] = _mm512_dpbf16_ps(lanes[N * m + n], w[m], x); });
+    });
+  }
+}
+
+// The same sums with the lower and upper 8 lanes in registers of their own.
+template <size_t M, size_t N, bool kPrefetch, typename Rows>
+[[gnu::always_inline]] inline void AddHalfSteps(const Rows& rows, const uint16_t* inputs,
+                                                int64_t steps, __m512* lanes /* [M][N] */) {
+  __m256 halves[2][M * N];
+  Unroll<M * N>([&](auto i) { halves[0][i] = halves[1][i] = _mm256_setzero_ps(); });
+  for (int64_t j = 0; j < steps; ++j) {
+    if (kPrefetch && j % Rows::kStepsPerLine == 0) {
+      Unroll<M>([&](auto m) { rows.Prefetch(m, j); });
+    }
+    Unroll<2>([&](auto h) {
+      Unroll<M>([&](auto m) {
+        const auto w = (__m256bh)rows.LoadHalf(m, 2 * j + h);
+        Unroll<N>([&](auto n) {
+          const auto* x = reinterpret_cast<const __m256i*>(inputs + kStep * (N * j + n)) + h;
+          __m256& sum = halves[h][N * m + n];
+          sum = _mm256_dpbf16_ps(sum, w, (__m256bh)_mm256_load_si256(x));
+        });
+      });
+    });
+  }
+  Unroll<M * N>([&](auto i) {
+    lanes[i] = _mm512_insertf32x8(_mm512_castps256_ps512(halves[0][i]), halves[1][i], 1);
+  });
+}
+
+// Quarter sums of M weight rows x N input rows over a leaf.
+template <size_t M, size_t N, bool kPrefetch, typename Rows>
+[[gnu::always_inline]] inline void LeafQuarters(Rows rows, size_t first_row, const uint16_t* inputs,
+                                                int64_t steps,
+                                                __m512 (*quarters)[4] /* [quads][4] */) {
+  __m512 lanes[M * N];
+  if constexpr (Rows::kHalves && N <= 2) {
+    AddHalfSteps<M, N, kPrefetch>(rows, inputs, steps, lanes);
+  } else {
+    AddSteps<M, N, kPrefetch>(rows, first_row, inputs, steps, lanes);
+  }
+  Unroll<M>([&](auto m) {
+    Unroll<N / 4>([&](auto q) {
+      quarters[q][first_row + m] = avx512::QuarterSums<4>(lanes + N * m + 4 * q);
+    });
+    if constexpr (N % 4 != 0) {
+      quarters[N / 4][first_row + m] = avx512::QuarterSums<N % 4>(lanes + N * m + N / 4 * 4);
+    }
+  });
+}
+
+template <int N, bool kPrefetch, typename Rows>
+TileSums<N> LeafSums(const Rows& rows, const uint16_t* inputs, int64_t steps) {
+  __m512 quarters[TileSums<N>::kQuads][4];
+  if constexpr (N <= 4) {
+    LeafQuarters<4, N, kPrefetch>(rows, 0, inputs, steps, quarters);
+  } else {
+    // Two rows at a time, so that all sums stay in registers.
+    LeafQuarters<2, N, kPrefetch>(rows, 0, inputs, steps, quarters);
+    LeafQuarters<2, N, kPrefetch>(rows, 2, inputs, steps, quarters);
+  }
+  TileSums<N> tile;
+  for (int q = 0; q < TileSums<N>::kQuads; ++q) {
+    const __m512* set = quarters[q];
+    tile.quads[q] = avx512::FinishSums(set[0], set[1], set[2], set[3]);
+  }
+  return tile;
+}
+
+// Rounds and stores the totals (lane 4 n + m) of 4 output features for up to 4 rows.
+void StoreQuad(const LinearJob& job, int64_t first_feature, int64_t first_row, int64_t rows,
+               __m512 totals) {
   const int64_t features = std::min(kJobFeatures, job.out_end - first_feature);
-  const int64_t rows = std::min<int64_t>(N, job.out.rows - first_row);
   float factors[kJobFeatures];
   for (int64_t m = 0; m < kJobFeatures; ++m) {
     factors[m] = reference::OutputFactor(*job.weight, first_feature + std::min(m, features - 1));
   }
-  const __m512i by_row = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  alignas(64) float values[16];  // [row][feature]
-  _mm512_store_ps(values, _mm512_mul_ps(_mm512_permutexvar_ps(by_row, totals),
-                                        _mm512_broadcast_f32x4(_mm_loadu_ps(factors))));
-  alignas(32) uint16_t rounded[16];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(rounded),
-                     avx512::RoundToBf16(_mm512_load_ps(values)));
+  const __m512 values = _mm512_mul_ps(totals, _mm512_broadcast_f32x4(_mm_loadu_ps(factors)));
+  alignas(64) float f32[16];  // [row][feature]
+  alignas(32) uint16_t bf16[16];
+  _mm512_store_ps(f32, values);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(bf16), avx512::RoundToBf16(values));
+  const size_t bytes = static_cast<size_t>(features * SizeOf(job.out.dtype));
   for (int64_t n = 0; n < rows; ++n) {
-    const bool bf16 = job.out.dtype == DType::kBF16;
-    const size_t bytes = static_cast<size_t>(features * SizeOf(job.out.dtype));
-    if (bf16) {
-      std::memcpy(RowBf16(job.out, first_row + n) + first_feature, rounded + 4 * n, bytes);
+    if (job.out.dtype == DType::kBF16) {
+      std::memcpy(RowBf16(job.out, first_row + n) + first_feature, bf16 + 4 * n, bytes);
     } else {
-      std::memcpy(RowF32(job.out, first_row + n) + first_feature, values + 4 * n, bytes);
+      std::memcpy(RowF32(job.out, first_row + n) + first_feature, f32 + 4 * n, bytes);
     }
   }
 }
 
-// BF16 rows are read where they lie.
-struct Bf16InPlace {
-  static constexpr bool kInPlace = true;
-  static __m512i Decode32(const LinearWeight& weight, int64_t index) {
-    return _mm512_loadu_si512(static_cast<const uint8_t*>(weight.data) + 2 * index);
+template <int N>
+void StoreTile(const LinearJob& job, int64_t first_feature, int64_t tile,
+               const TileSums<N>& totals) {
+  for (int64_t q = 0; q < TileSums<N>::kQuads; ++q) {
+    const int64_t row = tile * N + 4 * q;
+    const int64_t rows = std::min({int64_t{4}, N - 4 * q, job.out.rows - row});
+    StoreQuad(job, first_feature, row, rows, totals.quads[q]);
   }
-};
-struct Bf16Copied : Bf16InPlace {
-  static constexpr bool kInPlace = false;
+}
+
+// K in leaves of steps.
+struct Leaves {
+  explicit Leaves(int64_t k) : count(LeafCount(k)), steps((k / count + kStep - 1) / kStep) {}
+  int64_t count;
+  int64_t steps;
 };
 
-// All leaves of 4 output features for every tile of the job.
-template <typename Decoder, int N>
-void RunFeatures(const LinearJob& job, const Decoder& decoder, const LeafBuffer& buffer,
-                 int64_t first_feature) {
-  const LinearWeight& weight = *job.weight;
-  const int64_t num_leaves = LeafCount(weight.in_features);
-  const int64_t leaf_steps = (weight.in_features / num_leaves + kStep - 1) / kStep;
-  std::array<LeafStack<__m512>, kMaxJobTiles> stacks;
-  for (int64_t leaf = 0; leaf < num_leaves; ++leaf) {
-    const int64_t begin = leaf * leaf_steps;
-    WeightRows rows;
-    for (size_t m = 0; m < rows.size(); ++m) {
-      const int64_t feature = std::min(first_feature + static_cast<int64_t>(m), job.out_end - 1);
-      if constexpr (Decoder::kInPlace) {
-        rows[m] = static_cast<const uint8_t*>(weight.data) +
-                  2 * (feature * weight.in_features + begin * kStep);
-      } else {
-        rows[m] = buffer.row(m);
-        DecodeRow(decoder, weight, feature, begin, begin + leaf_steps, buffer.row(m));
+// The features of a group, the last one again where the job ends.
+Features GroupFeatures(const LinearJob& job, int64_t first_feature) {
+  Features features;
+  for (size_t m = 0; m < features.size(); ++m) {
+    features[m] = std::min(first_feature + static_cast<int64_t>(m), job.out_end - 1);
+  }
+  return features;
+}
+
+const uint16_t* TileInputs(const LinearJob& job, int64_t tile, int64_t step) {
+  return job.inputs->bf16() + tile * job.inputs->tile_stride() +
+         step * job.inputs->tile_rows() * kStep;
+}
+
+// One tile: the weights go from memory through the decoder to the products.
+template <typename Rows, int N>
+void StreamGroup(const LinearJob& job, const Leaves& leaves, int64_t first_feature) {
+  const Features features = GroupFeatures(job, first_feature);
+  const bool more = first_feature + kJobFeatures < job.out_end;
+  LeafStack<TileSums<N>> stack;
+  for (int64_t leaf = 0; leaf < leaves.count; ++leaf) {
+    const int64_t begin = leaf * leaves.steps;
+    const Rows rows(*job.weight, features, begin, more ? kJobFeatures : 0);
+    stack.Push(leaf, LeafSums<N, true>(rows, TileInputs(job, job.tile_begin, begin), leaves.steps));
+  }
+  StoreTile<N>(job, first_feature, job.tile_begin, stack.Total(leaves.count));
+}
+
+// Memory that a thread keeps for its jobs.
+template <typename T>
+T* ThreadMemory(int64_t count) {
+  thread_local Buffer memory;
+  thread_local int64_t capacity = 0;
+  if (count > capacity) {
+    memory = AllocateAligned(count * static_cast<int64_t>(sizeof(T)));
+    capacity = count;
+  }
+  return static_cast<T*>(memory.get());
+}
+
+// The last, partial step of a row; columns beyond K become zero.
+void DecodeTail(const LinearWeight& weight, int64_t feature, uint16_t* out /* [32] */) {
+  std::fill_n(out, kStep, uint16_t{0});
+  for (int64_t i = weight.in_features / kStep * kStep; i < weight.in_features; ++i) {
+    out[i % kStep] = FloatToBf16(reference::WeightElement(weight, feature, i));
+  }
+}
+
+// Decodes steps [begin, begin + steps) of four weight rows.
+template <typename Rows>
+Bf16Rows DecodeLeaf(const LinearWeight& weight, const Features& features, int64_t begin,
+                    int64_t steps, uint16_t* out /* [4][steps * 32] */) {
+  const int64_t whole_steps = std::min(begin + steps, weight.in_features / kStep) - begin;
+  const Rows rows(weight, features, begin, 0);
+  for (size_t m = 0; m < features.size(); ++m) {
+    uint16_t* row = out + static_cast<int64_t>(m) * steps * kStep;
+    for (int64_t j = 0; j < whole_steps; ++j) _mm512_store_si512(row + kStep * j, rows.Load(m, j));
+    if (whole_steps < steps) DecodeTail(weight, features[m], row + kStep * whole_steps);
+  }
+  return {out, steps * kStep};
+}
+
+// A leaf of a block of features: up to kBlockGroups groups that meet each tile of inputs together.
+struct BlockLeaf {
+  int64_t first_feature = 0;
+  int64_t leaf = 0;
+};
+
+constexpr int64_t kBlockGroups = 4;
+constexpr int64_t kBlockFeatures = kBlockGroups * kJobFeatures;
+
+// Fetches the rows of the next leaf, spread evenly over the work on this one.
+template <typename Rows>
+class NextLeafPrefetch {
+ public:
+  NextLeafPrefetch(const LinearJob& job, const Leaves& leaves, BlockLeaf next, int64_t work)
+      : job_(job), leaves_(leaves), next_(next), work_(work) {
+    if (next.first_feature < job.out_end) {
+      rows_ = std::min(kBlockFeatures, job.out_end - next.first_feature);
+    }
+  }
+
+  // Called `work` times.
+  void Step() {
+    for (due_ += rows_; due_ >= work_; due_ -= work_) Fetch(row_++);
+  }
+
+ private:
+  void Fetch(int64_t row) const {
+    Features feature;
+    feature.fill(next_.first_feature + row);
+    const Rows rows(*job_.weight, feature, next_.leaf * leaves_.steps, 0);
+    for (int64_t j = 0; j < leaves_.steps; j += Rows::kStepsPerLine) rows.Prefetch(0, j);
+    // GCC 12 takes a function that only prefetches for a pure one and drops its calls.
+    asm volatile("");
+  }
+
+  const LinearJob& job_;
+  const Leaves& leaves_;
+  BlockLeaf next_;
+  int64_t work_;
+  int64_t rows_ = 0;
+  int64_t row_ = 0;
+  int64_t due_ = 0;
+};
+
+// The four rows of every group of a block, read in place or decoded into `decoded`.
+template <typename Rows>
+std::array<Bf16Rows, kBlockGroups> BlockRows(const LinearJob& job, const Leaves& leaves,
+                                             BlockLeaf block, int64_t groups, bool in_place,
+                                             uint16_t* decoded) {
+  const int64_t begin = block.leaf * leaves.steps;
+  std::array<Bf16Rows, kBlockGroups> rows;
+  for (int64_t g = 0; g < groups; ++g) {
+    const Features features = GroupFeatures(job, block.first_feature + g * kJobFeatures);
+    uint16_t* out = decoded + g * kJobFeatures * leaves.steps * kStep;
+    rows[static_cast<size_t>(g)] =
+        in_place ? Bf16Rows(*job.weight, features, begin, 0)
+                 : DecodeLeaf<Rows>(*job.weight, features, begin, leaves.steps, out);
+  }
+  return rows;
+}
+
+// Several tiles: a leaf of a block of features is decoded once, into the caches, and meets every
+// tile there; a tile's inputs are read once for the whole block.
+template <typename Rows, int N>
+void RunBlock(const LinearJob& job, const Leaves& leaves, int64_t first_feature) {
+  using Stack = LeafStack<TileSums<N>>;
+  const bool in_place = std::is_same_v<Rows, Bf16Rows> && job.weight->in_features % kStep == 0;
+  const int64_t tiles = job.tile_end - job.tile_begin;
+  const int64_t features = std::min(kBlockFeatures, job.out_end - first_feature);
+  const int64_t groups = (features + kJobFeatures - 1) / kJobFeatures;
+  auto* decoded = ThreadMemory<uint16_t>(in_place ? 0 : kBlockFeatures * leaves.steps * kStep);
+  auto* stacks = ThreadMemory<Stack>(tiles * groups);  // [tiles][groups]
+  for (int64_t leaf = 0; leaf < leaves.count; ++leaf) {
+    const auto rows =
+        BlockRows<Rows>(job, leaves, {first_feature, leaf}, groups, in_place, decoded);
+    const BlockLeaf next = leaf + 1 < leaves.count ? BlockLeaf{first_feature, leaf + 1}
+                                                   : BlockLeaf{first_feature + kBlockFeatures, 0};
+    NextLeafPrefetch<Rows> prefetch(job, leaves, next, tiles * groups);
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const uint16_t* inputs = TileInputs(job, job.tile_begin + tile, leaf * leaves.steps);
+      for (int64_t g = 0; g < groups; ++g) {
+        prefetch.Step();
+        stacks[tile * groups + g].Push(
+            leaf, LeafSums<N, false>(rows[static_cast<size_t>(g)], inputs, leaves.steps));
       }
     }
-    for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {
-      const uint16_t* inputs =
-          job.inputs->bf16() + tile * job.inputs->tile_stride() + begin * N * kStep;
-      stacks[static_cast<size_t>(tile - job.tile_begin)].Push(
-          leaf, LeafSums<N>(rows, inputs, leaf_steps),
-          [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); });
+  }
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    for (int64_t g = 0; g < groups; ++g) {
+      StoreTile<N>(job, first_feature + g * kJobFeatures, job.tile_begin + tile,
+                   stacks[tile * groups + g].Total(leaves.count));
     }
   }
-  for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {
-    StoreTile<N>(job, first_feature, tile * N,
-                 stacks[static_cast<size_t>(tile - job.tile_begin)].Total(num_leaves));
-  }
 }
 
-template <typename Decoder, int N>
-void RunTiles(const LinearJob& job) {
-  const int64_t k = job.weight->in_features;
-  const Decoder decoder;
-  const LeafBuffer buffer((k / LeafCount(k) + kStep - 1) / kStep);
+template <typename Rows, int N>
+void RunShape(const LinearJob& job) {
+  const Leaves leaves(job.weight->in_features);
+  if (job.tile_end - job.tile_begin > 1 || job.weight->in_features % kStep != 0) {
+    for (int64_t o = job.out_begin; o < job.out_end; o += kBlockFeatures) {
+      RunBlock<Rows, N>(job, leaves, o);
+    }
+    return;
+  }
   for (int64_t o = job.out_begin; o < job.out_end; o += kJobFeatures) {
-    RunFeatures<Decoder, N>(job, decoder, buffer, o);
+    StreamGroup<Rows, N>(job, leaves, o);
   }
 }
 
-template <typename Decoder>
+template <typename Rows>
 void RunJob(const LinearJob& job) {
   switch (job.inputs->tile_rows()) {
     case 1:
-      return RunTiles<Decoder, 1>(job);
+      return RunShape<Rows, 1>(job);
     case 2:
-      return RunTiles<Decoder, 2>(job);
+      return RunShape<Rows, 2>(job);
+    case 4:
+      return RunShape<Rows, 4>(job);
+    case 6:
+      return RunShape<Rows, 6>(job);
     default:
-      return RunTiles<Decoder, 4>(job);
+      return RunShape<Rows, 8>(job);
   }
 }
 
@@ -181,12 +363,11 @@ void RunJob(const LinearJob& job) {
 void RunLinearAvx512Bf16(const LinearJob& job) noexcept {
   switch (job.weight->format) {
     case LinearFormat::kBF16:
-      if (job.weight->in_features % kStep == 0) return RunJob<Bf16InPlace>(job);
-      return RunJob<Bf16Copied>(job);
+      return RunJob<Bf16Rows>(job);
     case LinearFormat::kF8:
-      return RunJob<avx512::F8Decoder>(job);
+      return RunJob<F8Rows>(job);
     case LinearFormat::kNvfp4:
-      return RunJob<avx512::Nvfp4Decoder>(job);
+      return RunJob<Nvfp4Rows>(job);
   }
 }
 

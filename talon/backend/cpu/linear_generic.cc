@@ -69,14 +69,14 @@ void LeafSums(const WeightRows& weights, const float* inputs, int64_t tile_rows,
 
 void TileSums(const WeightRows& weights, const float* inputs, int64_t tile_rows, int64_t steps,
               float* sums /* [tile_rows][4] */) {
-  if (tile_rows == 1) return LeafSums<1>(weights, inputs, 1, steps, sums);
-  for (int64_t n = 0; n < tile_rows; n += std::min(tile_rows, kRowsAtOnce)) {
-    if (tile_rows >= kRowsAtOnce) {
-      LeafSums<kRowsAtOnce>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
-    } else {
-      LeafSums<2>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
-    }
+  int64_t n = 0;
+  for (; n + kRowsAtOnce <= tile_rows; n += kRowsAtOnce) {
+    LeafSums<kRowsAtOnce>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
   }
+  for (; n + 2 <= tile_rows; n += 2) {
+    LeafSums<2>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
+  }
+  if (n < tile_rows) LeafSums<1>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
 }
 
 // 8 bytes of E2M1 pairs under one block scale. The magnitude's three bits are its exponent and the
@@ -148,11 +148,14 @@ float* LeafMemory(int64_t floats) {
   return static_cast<float*>(memory.get());
 }
 
-using Sums = std::array<float, 4 * kJobFeatures>;  // [row][feature]
+// Sums of 4 weight rows for the rows of a tile.
+struct Sums {
+  std::array<float, kMaxTileRows * kJobFeatures> values;  // [row][feature]
+};
 
-Sums AddSums(const Sums& a, const Sums& b) {
+Sums operator+(const Sums& a, const Sums& b) {
   Sums sum;
-  for (size_t i = 0; i < sum.size(); ++i) sum[i] = a[i] + b[i];
+  for (size_t i = 0; i < sum.values.size(); ++i) sum.values[i] = a.values[i] + b.values[i];
   return sum;
 }
 
@@ -163,7 +166,7 @@ void StoreTile(const LinearJob& job, int64_t first_feature, int64_t first_row, c
     const float factor = reference::OutputFactor(*job.weight, first_feature + m);
     for (int64_t n = 0; n < rows; ++n) {
       Store(job.out, first_row + n, first_feature + m,
-            totals[static_cast<size_t>(4 * n + m)] * factor);
+            totals.values[static_cast<size_t>(4 * n + m)] * factor);
     }
   }
 }
@@ -187,8 +190,8 @@ void RunLinear(const LinearJob& job) {
         const float* inputs = job.inputs->f32() + tile * job.inputs->tile_stride() +
                               leaf * steps * tile_rows * kLanes;
         Sums sums;
-        TileSums(rows, inputs, tile_rows, steps, sums.data());
-        stacks[static_cast<size_t>(tile - job.tile_begin)].Push(leaf, sums, AddSums);
+        TileSums(rows, inputs, tile_rows, steps, sums.values.data());
+        stacks[static_cast<size_t>(tile - job.tile_begin)].Push(leaf, sums);
       }
     }
     for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {

@@ -16,10 +16,21 @@ void PackedInputs::Reserve(int64_t size_bytes) {
   capacity_bytes_ = size_bytes;
 }
 
+namespace {
+
+// One tile up to 8 rows, so that the weights are read once; beyond, the shape that reuses registers
+// best.
+int64_t TileRows(int64_t rows) {
+  if (rows > kMaxTileRows) return 4;
+  return rows == 1 ? 1 : (rows + 1) / 2 * 2;
+}
+
+}  // namespace
+
 void PackedInputs::Pack(const Tensor& x, InputKind kind, float input_scale, ThreadPool& pool) {
   kind_ = kind;
   rows_ = x.rows;
-  tile_rows_ = x.rows >= 3 ? 4 : x.rows;
+  tile_rows_ = TileRows(x.rows);
   num_steps_ = (x.cols + StepElements(kind) - 1) / StepElements(kind);
   const int64_t element_bytes = kind == InputKind::kBf16 ? 2 : 4;
   Reserve(num_tiles() * tile_stride() * element_bytes);

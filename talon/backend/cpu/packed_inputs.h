@@ -14,8 +14,11 @@ enum class InputKind : uint8_t { kBf16, kF32 };
 
 constexpr int64_t StepElements(InputKind kind) { return kind == InputKind::kBf16 ? 32 : 16; }
 
-// Rows in tiles of 1, 2 or 4, laid out [tile][step][row of tile][element of step]; rows beyond the
-// last and columns beyond K are zero. The memory is kept and grows as needed.
+inline constexpr int64_t kMaxTileRows = 8;
+
+// Rows in tiles of 1, 2, 4, 6 or 8 (few rows: one tile; many: tiles of 4), laid out
+// [tile][step][row of tile][element of step]; rows beyond the last and columns beyond K are zero.
+// The memory is kept and grows as needed.
 class PackedInputs {
  public:
   // Packs x [rows, k]. With `input_scale` > 0 the rows are quantized to NVFP4 blocks first (W4A4).

@@ -7,6 +7,7 @@ void AddCommands(CLI::App& app, RunCommand& run) {
   AddCheck(app, run);
   AddInspect(app, run);
   AddGenerate(app, run);
+  AddServe(app, run);
   AddBench(app, run);
 }
 

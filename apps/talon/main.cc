@@ -8,6 +8,7 @@
 #include "apps/talon/command_line.h"
 #include "apps/talon/commands.h"
 #include "apps/talon/interrupt.h"
+#include "apps/talon/unknown_flag.h"
 #include "talon/base/error.h"
 #include "talon/base/progress.h"
 
@@ -41,6 +42,11 @@ int Main(int argc, char** argv) {
   AddCommands(app, run);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError& error) {
+    const std::string unknown_flag = DescribeUnknownFlag(app);
+    if (unknown_flag.empty()) return app.exit(error) == 0 ? 0 : 2;
+    fmt::print(stderr, "talon: {}\n", unknown_flag);
+    return 2;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

@@ -152,9 +152,9 @@ void RequestFields::RefuseUnknown() const {
   for (const auto& [name, value] : object_.items()) {
     if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
     if (name.size() > kMaxNameSize) {
-      RefuseField(Path(name.substr(0, kMaxNameSize)) + "...", "is no field of this request");
+      RefuseField(Path(name.substr(0, kMaxNameSize)) + "...", "is not a known field");
     }
-    RefuseField(Path(name), "is no field of this request; the nearest one is '{}'",
+    RefuseField(Path(name), "is not a known field; the nearest one is '{}'",
                 NearestName(name, known_));
   }
 }

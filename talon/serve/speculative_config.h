@@ -1,0 +1,23 @@
+// vLLM's --speculative-config JSON, checked. Keys nobody knows are refused with the nearest name,
+// values Talon does not implement by name. Source: vLLM 0.32 config/speculative.py.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace talon {
+
+struct SpeculativeConfig {
+  std::string model;                              // the drafter, with @revision when one is given
+  std::optional<int64_t> num_speculative_tokens;  // none: the drafter's own number
+  std::string kv_cache_dtype = "auto";            // auto: the verifier's
+  std::vector<std::string> without_effect;        // keys that are accepted and change nothing
+};
+
+// Throws kInvalidArgument or kUnsupported naming the key.
+SpeculativeConfig ParseSpeculativeConfig(std::string_view json);
+
+}  // namespace talon

@@ -1,0 +1,70 @@
+#include "talon/serve/speculative_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "talon/base/error.h"
+
+namespace talon {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string Refusal(std::string_view json) {
+  try {
+    ParseSpeculativeConfig(json);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(accepted)";
+}
+
+TEST(SpeculativeConfig, ReadsVllms) {
+  const SpeculativeConfig config = ParseSpeculativeConfig(
+      R"({"model": "org/drafter", "num_speculative_tokens": 3, "method": "eagle3"})");
+  EXPECT_EQ(config.model, "org/drafter");
+  EXPECT_EQ(config.num_speculative_tokens, 3);
+  EXPECT_EQ(config.kv_cache_dtype, "auto");
+  EXPECT_TRUE(config.without_effect.empty());
+}
+
+TEST(SpeculativeConfig, OptionalKeys) {
+  const SpeculativeConfig config = ParseSpeculativeConfig(
+      R"({"model": "d", "revision": "main", "kv_cache_dtype": "fp8", "enforce_eager": true,
+          "draft_tensor_parallel_size": 1, "draft_sample_method": "greedy"})");
+  EXPECT_EQ(config.model, "d@main");
+  EXPECT_FALSE(config.num_speculative_tokens);
+  EXPECT_EQ(config.kv_cache_dtype, "fp8");
+  EXPECT_THAT(config.without_effect, ElementsAre("enforce_eager"));
+}
+
+TEST(SpeculativeConfig, UnknownKeysAreRefusedWithTheNearest) {
+  const std::string refusal = Refusal(R"({"model": "d", "num_speculative_token": 3})");
+  EXPECT_THAT(refusal, HasSubstr("num_speculative_token is not a known field"));
+  EXPECT_THAT(refusal, HasSubstr("'num_speculative_tokens'"));
+}
+
+TEST(SpeculativeConfig, WrongValuesNameTheirKey) {
+  for (const auto& [json, part] : std::vector<std::pair<const char*, const char*>>{
+           {R"({"num_speculative_tokens": 3})", "model is missing"},
+           {R"({"model": 3})", "model is 3"},
+           {R"({"model": "d", "num_speculative_tokens": 0})", "num_speculative_tokens is 0"},
+           {R"({"model": "d", "num_speculative_tokens": -1})", "num_speculative_tokens is -1"},
+           {R"({"model": "d", "num_speculative_tokens": 1e308})", "num_speculative_tokens is"},
+           {R"({"model": "d", "num_speculative_tokens": "auto"})", "'auto' is not implemented"},
+           {R"({"model": "d", "method": "ngram"})", "method is 'ngram'"},
+           {R"({"model": "d", "draft_tensor_parallel_size": 2})",
+            "draft_tensor_parallel_size is 2"},
+           {R"({"model": "d", "parallel_drafting": true})", "parallel_drafting is not supported"},
+           {R"([])", "expected a JSON object"},
+           {R"({"model")", "not valid JSON"},
+       }) {
+    const std::string refusal = Refusal(json);
+    EXPECT_THAT(refusal, HasSubstr("--speculative-config: ")) << json;
+    EXPECT_THAT(refusal, HasSubstr(part)) << json;
+  }
+}
+
+}  // namespace
+}  // namespace talon

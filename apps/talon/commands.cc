@@ -6,6 +6,8 @@ void AddCommands(CLI::App& app, RunCommand& run) {
   AddQuantize(app, run);
   AddCheck(app, run);
   AddInspect(app, run);
+  AddTrace(app, run);
+  AddEval(app, run);
   AddGenerate(app, run);
   AddServe(app, run);
   AddBench(app, run);

@@ -5,7 +5,7 @@
 
 namespace talon {
 
-void AddSessionFlags(CLI::App& command, SessionFlags& flags) {
+void AddSessionFlags(CLI::App& command, SessionFlags& flags, const std::string& numerics_flag) {
   command.add_option("--device", flags.device, "auto, cpu or cuda")->capture_default_str();
   command.add_option("--threads", flags.threads, "CPU threads; 0: one per core")
       ->check(CLI::Range(0, 1024))
@@ -13,7 +13,7 @@ void AddSessionFlags(CLI::App& command, SessionFlags& flags) {
   command.add_option("--dtype", flags.dtype, "bfloat16 or float32 (activations)")
       ->capture_default_str();
   command
-      .add_option("--numerics", flags.numerics,
+      .add_option(numerics_flag, flags.numerics,
                   "NVFP4 linears: auto, w4a16 (weights only) or w4a4 (inputs quantized too, as "
                   "Blackwell does; emulated elsewhere)")
       ->capture_default_str();

@@ -24,8 +24,9 @@ struct SessionFlags {
   std::string chat_format;
 };
 
-// --device, --threads, --dtype, --numerics, --chat-format.
-void AddSessionFlags(CLI::App& command, SessionFlags& flags);
+// --device, --threads, --dtype, --chat-format, and --numerics under the name `numerics_flag`.
+void AddSessionFlags(CLI::App& command, SessionFlags& flags,
+                     const std::string& numerics_flag = "--numerics");
 
 struct Session {
   std::unique_ptr<Backend> backend;

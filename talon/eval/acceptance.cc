@@ -5,13 +5,13 @@
 namespace talon {
 
 void AcceptanceCounts::Add(const Round& round) {
-  if (round.drafts == 0) return;
+  const size_t width = round.drafts.size();
+  if (width == 0) return;
   ++drafts;
-  draft_tokens += round.drafts;
+  draft_tokens += static_cast<int64_t>(width);
   accepted += round.accepted;
-  const auto width = static_cast<size_t>(round.drafts);
   if (accepted_at.size() < width) accepted_at.resize(width, 0);
-  for (int32_t i = 0; i < round.accepted; ++i) ++accepted_at[static_cast<size_t>(i)];
+  for (int64_t i = 0; i < round.accepted; ++i) ++accepted_at[static_cast<size_t>(i)];
 }
 
 void AcceptanceCounts::Add(std::span<const Round> rounds) {

@@ -1,6 +1,8 @@
 // Acceptance statistics from per-round records, with the definitions of vLLM's counters
 // (specs/eagle3.md 3.7): a round counts as one draft when it had at least one draft token; position
-// i counts the rounds that accepted more than i; drafts accepted beyond a stop token count too.
+// i counts the rounds that accepted more than i; drafts accepted beyond a stop token count too. A
+// round is the engine's Round: the drafts that were verified and how many leading ones were
+// accepted.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +10,9 @@
 #include <string>
 #include <vector>
 
-namespace talon {
+#include "talon/engine/request.h"
 
-// One speculative round of one prompt.
-struct Round {
-  int32_t drafts = 0;    // draft tokens that were verified
-  int32_t accepted = 0;  // leading drafts that equal the verifier's tokens
-  bool operator==(const Round&) const = default;
-};
+namespace talon {
 
 // All rounds of one prompt under one drafter.
 struct PromptRounds {

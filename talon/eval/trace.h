@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "talon/engine/request.h"
+
 namespace talon {
 
 // Which prompt of a data set: the row (counted over all files, from 0) and the user turn within it.
@@ -17,13 +19,11 @@ struct TraceKey {
   auto operator<=>(const TraceKey&) const = default;
 };
 
-enum class FinishReason : uint8_t { kStop, kLength };
-
 struct Trace {
   TraceKey key;
   std::string id;
   std::string category;
-  FinishReason finish = FinishReason::kStop;
+  FinishReason finish = FinishReason::kStop;  // kStop or kLength
   int64_t prompt_tokens = 0;
   int64_t answer_tokens = 0;  // the stop token, if any, is the last
   // Prompt, answer, and what greedy decoding gives after the end: the last round's drafts are

@@ -11,6 +11,7 @@ namespace talon {
 void WriteManifest(const std::filesystem::path& path, const TraceManifest& manifest);
 
 // Throws kFailedPrecondition naming the first field that differs, what it is and what was expected.
-void CheckSameManifest(const std::filesystem::path& path, const TraceManifest& expected);
+// A longer tail in the file serves as well and is taken over.
+void CheckSameManifest(const std::filesystem::path& path, TraceManifest& expected);
 
 }  // namespace talon

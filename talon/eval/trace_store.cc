@@ -31,7 +31,7 @@ std::string MetadataText(const Trace& trace) {
                      {"category", trace.category},
                      {"prompt_tokens", trace.prompt_tokens},
                      {"answer_tokens", trace.answer_tokens},
-                     {"finish", trace.finish == FinishReason::kStop ? "stop" : "length"}};
+                     {"finish", Name(trace.finish)}};
   return json.dump();
 }
 

@@ -1,7 +1,9 @@
 #include "talon/model/weights.h"
 
+#include <algorithm>
 #include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "talon/base/error.h"
@@ -103,8 +105,11 @@ Tensor WeightLoader::Table(const std::string& module, int64_t rows, int64_t cols
 }
 
 std::string FormatSummary(const std::map<std::string, int>& counts) {
+  std::vector<std::pair<std::string, int>> sorted(counts.begin(), counts.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
   std::string text;
-  for (const auto& [name, count] : counts) {
+  for (const auto& [name, count] : sorted) {
     if (!text.empty()) text += ", ";
     text += fmt::format("{} ({} linear{})", name, count, count == 1 ? "" : "s");
   }

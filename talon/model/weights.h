@@ -39,7 +39,7 @@ class WeightLoader {
   std::vector<Buffer> buffers_;
 };
 
-// "NVFP4 W4A4 (8 linears), BF16 (1 linear)".
+// The most frequent first: "NVFP4 W4A4 (8 linears), BF16 (1 linear)".
 std::string FormatSummary(const std::map<std::string, int>& counts);
 
 }  // namespace talon

@@ -159,18 +159,22 @@ std::string MakeModelCard(const ExportRequest& request, const std::string& title
   return text + ProvenanceSection(request);
 }
 
-std::string ReplaceMeasuredSection(const std::string& card, const std::string& markdown,
-                                   const std::string& source) {
+bool HasMeasuredSection(const std::string& card) {
   const size_t begin = card.find(kMeasuredBegin);
   const size_t end = card.find(kMeasuredEnd);
-  if (begin == std::string::npos || end == std::string::npos || end < begin) {
+  return begin != std::string::npos && end != std::string::npos && begin < end;
+}
+
+std::string ReplaceMeasuredSection(const std::string& card, const std::string& markdown,
+                                   const std::string& source) {
+  if (!HasMeasuredSection(card)) {
     Throw(ErrorCode::kDataLoss,
           "{}: has no section between '{}' and '{}' to write the measured acceptance to", source,
           kMeasuredBegin, kMeasuredEnd);
   }
-  const size_t head = begin + kMeasuredBegin.size();
+  const size_t head = card.find(kMeasuredBegin) + kMeasuredBegin.size();
   const std::string newline = markdown.ends_with('\n') ? "" : "\n";
-  return card.substr(0, head) + "\n" + markdown + newline + card.substr(end);
+  return card.substr(0, head) + "\n" + markdown + newline + card.substr(card.find(kMeasuredEnd));
 }
 
 }  // namespace talon

@@ -19,6 +19,9 @@ struct CardFile {
 std::string MakeModelCard(const ExportRequest& request, const std::string& title,
                           const std::vector<CardFile>& files);
 
+// Whether the card has such a section.
+bool HasMeasuredSection(const std::string& card);
+
 // The card with its measured section replaced by `markdown`. Throws kDataLoss naming `source` when
 // the marks are missing.
 std::string ReplaceMeasuredSection(const std::string& card, const std::string& markdown,

@@ -11,7 +11,7 @@ namespace talon {
 namespace {
 
 TEST(AcceptanceCounts, CountsRoundsByHand) {
-  const std::vector<Round> rounds = {{3, 0}, {3, 3}, {0, 0}, {2, 1}};
+  const std::vector<Round> rounds = {{{7, 8, 9}, 0}, {{7, 8, 9}, 3}, {{}, 0}, {{7, 8}, 1}};
   AcceptanceCounts counts;
   counts.Add(rounds);
   EXPECT_EQ(counts.drafts, 3);  // the round without drafts is none
@@ -23,7 +23,7 @@ TEST(AcceptanceCounts, CountsRoundsByHand) {
   EXPECT_DOUBLE_EQ(counts.PositionRate(7), 0.0);
 
   AcceptanceCounts more;
-  more.Add(Round{5, 5});
+  more.Add(Round{{1, 2, 3, 4, 5}, 5});
   counts.Add(more);
   EXPECT_EQ(counts.drafts, 4);
   EXPECT_EQ(counts.accepted_at, (std::vector<int64_t>{3, 2, 2, 1, 1}));

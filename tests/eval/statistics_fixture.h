@@ -17,8 +17,7 @@ inline std::vector<PromptRounds> FixtureRounds(const std::string& name,
     if (!category.empty() && trace.category != category) continue;
     PromptRounds prompt{trace.id, trace.category, {}};
     for (size_t r = 0; r < trace.accepted_per_round.size(); ++r) {
-      prompt.rounds.push_back(
-          {static_cast<int32_t>(trace.drafts_per_round[r].size()), trace.accepted_per_round[r]});
+      prompt.rounds.push_back({trace.drafts_per_round[r], trace.accepted_per_round[r]});
     }
     prompts.push_back(std::move(prompt));
   }

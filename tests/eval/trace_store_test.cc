@@ -149,6 +149,15 @@ TEST_F(TraceStoreTest, RefusesTracesOfAnotherSource) {
   EXPECT_THAT(ErrorOf([&] { TraceStore(Folder(), manifest); }), HasSubstr("aux_layer_ids"));
 }
 
+TEST_F(TraceStoreTest, LongerTailsServeSmallerK) {
+  { TraceStore(Folder(), SmallManifest()); }
+  TraceManifest manifest = SmallManifest();
+  manifest.tail_tokens = 1;
+  EXPECT_EQ(TraceStore(Folder(), manifest).manifest().tail_tokens, 2);
+  manifest.tail_tokens = 3;
+  EXPECT_THAT(ErrorOf([&] { TraceStore(Folder(), manifest); }), HasSubstr("tail_tokens = 2"));
+}
+
 TEST_F(TraceStoreTest, RefusesOtherFolders) {
   std::ofstream(directory_.path() / "notes.txt") << "mine";
   EXPECT_THAT(ErrorOf([&] { TraceStore(directory_.path(), SmallManifest()); }),

@@ -11,6 +11,7 @@ void AddCommands(CLI::App& app, RunCommand& run) {
   AddGenerate(app, run);
   AddServe(app, run);
   AddBench(app, run);
+  AddDemo(app, run);
 }
 
 }  // namespace talon

@@ -12,6 +12,7 @@ using RunCommand = std::function<int()>;
 
 void AddBench(CLI::App& app, RunCommand& run);
 void AddCheck(CLI::App& app, RunCommand& run);
+void AddDemo(CLI::App& app, RunCommand& run);
 void AddEval(CLI::App& app, RunCommand& run);
 void AddGenerate(CLI::App& app, RunCommand& run);
 void AddInspect(CLI::App& app, RunCommand& run);

@@ -4,6 +4,8 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "talon/engine/engine.h"
 #include "talon/model/load.h"
 #include "tests/support/test_data.h"
@@ -66,6 +68,9 @@ void Print(const TraceComparison& comparison) {
   for (const std::string& difference : comparison.differences) fmt::print("  {}\n", difference);
 }
 
+// The 420 traces of vLLM take minutes in float32: scripts/full-check sets this.
+bool LongTests() { return std::getenv("TALON_LONG_TESTS") != nullptr; }
+
 std::filesystem::path Verifier() { return SharedPath("models/tiny-gemma4/verifier"); }
 
 TEST(Traces, Eagle3TinyExactly) {
@@ -79,6 +84,7 @@ TEST(Traces, Eagle3TinyExactly) {
 }
 
 TEST(Traces, VllmWithTheBf16DrafterExactly) {
+  if (!LongTests()) GTEST_SKIP() << "set TALON_LONG_TESTS=1 (scripts/full-check does)";
   TALON_REQUIRE_PATH(Verifier());
   const auto expected = ReadTraceFixture(TestData("vllm-eagle3/traces_fp32.json"));
   const Pair pair(Verifier(), SharedPath("models/tiny-gemma4/drafter"),
@@ -89,6 +95,7 @@ TEST(Traces, VllmWithTheBf16DrafterExactly) {
 }
 
 TEST(Traces, VllmWithTheNvfp4DrafterWeightOnlyExactly) {
+  if (!LongTests()) GTEST_SKIP() << "set TALON_LONG_TESTS=1 (scripts/full-check does)";
   TALON_REQUIRE_PATH(Verifier());
   const auto expected = ReadTraceFixture(TestData("vllm-eagle3/traces_nvfp4_w4a16_fp32.json"));
   const Pair pair(Verifier(), TestData("modelopt-nvfp4-drafter"), LinearNumerics::kWeightOnly);
@@ -98,6 +105,7 @@ TEST(Traces, VllmWithTheNvfp4DrafterWeightOnlyExactly) {
 }
 
 TEST(Traces, VllmWithTheNvfp4DrafterW4A4InNearlyEveryRound) {
+  if (!LongTests()) GTEST_SKIP() << "set TALON_LONG_TESTS=1 (scripts/full-check does)";
   TALON_REQUIRE_PATH(Verifier());
   const auto expected = ReadTraceFixture(TestData("vllm-eagle3/traces_nvfp4_w4a4_fp32.json"));
   const Pair pair(Verifier(), TestData("modelopt-nvfp4-drafter"), LinearNumerics::kW4A4);

@@ -1,10 +1,10 @@
 // EAGLE-3 drafter in the speculators format: one Llama-style layer over [embedding ; feature].
 //
-//   g = W_fc [r_a ; r_b ; r_c]                     (first pass; later steps feed the last state
-//   back) c = [norm(E[token]) ; norm(g)]                 (b = its second half) u = W_o
-//   attention(rope(W_q c), rope(W_k c), W_v c) + (norm_before_residual ? b : g) s = u + W_down
-//   (silu(W_gate n) * W_up n),  n = norm(u) logits = W_lm norm(s);  next g = norm_output ? norm(s)
-//   : s
+//   g = W_fc [r_a ; r_b ; r_c]                      (first pass; later steps feed g back)
+//   c = [norm(E[token]) ; norm(g)]                  (b = its second half)
+//   u = W_o attention(rope(W_q c), rope(W_k c), W_v c) + (norm_before_residual ? b : g)
+//   s = u + W_down (silu(W_gate n) * W_up n)        (n = norm(u))
+//   logits = W_lm norm(s);  next g = norm_output ? norm(s) : s
 //
 // Unlike Gemma: plain gains, no embedding scale, no q/k/v norms, scores / sqrt(head_dim), no
 // post-norms, no softcap, a vocabulary of its own (d2t). Source: specs/eagle3.md 2.2.

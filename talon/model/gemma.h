@@ -2,8 +2,8 @@
 // verification:
 //
 //   h = E[token] * sqrt(H)
-//   per layer:  q, k, v = W (norm(h));  q, k = rope(norm(q, k));  [Gemma 4] v = norm(v), V = raw K
-//   if k_eq_v
+//   per layer:  q, k, v = W norm(h)                   [Gemma 4] v = raw k where k_eq_v
+//               q, k = rope(norm(q), norm(k))         [Gemma 4] v = norm(v)
 //               h = h + norm(W_o attention(q, k, v))
 //               h = h + norm(W_down (gelu(W_gate x) * W_up x)),  x = norm(h)
 //               [Gemma 4] h = h * layer_scalar

@@ -8,7 +8,7 @@
 namespace talon::cpu {
 namespace {
 
-constexpr Nvfp4ProductTable MakeTable() {
+Nvfp4ProductTable MakeTable() {
   Nvfp4ProductTable table{};
   for (size_t scale = 0; scale < 256; ++scale) {
     for (size_t code = 0; code < 16; ++code) {
@@ -22,7 +22,7 @@ constexpr Nvfp4ProductTable MakeTable() {
 }  // namespace
 
 const Nvfp4ProductTable& Nvfp4Products() {
-  static constexpr Nvfp4ProductTable kTable = MakeTable();
+  static const Nvfp4ProductTable kTable = MakeTable();
   return kTable;
 }
 

@@ -156,8 +156,11 @@ std::optional<float> Peek(const TensorView* tensor) {
 // Members of a group against its first.
 void CheckShared(const std::vector<std::pair<std::string, const StoredModule*>>& members,
                  CheckReport& report) {
-  const auto& [first_name, first] = members.front();
-  for (const auto& [name, module] : members) {
+  const std::string& first_name = members.front().first;
+  const StoredModule* first = members.front().second;
+  for (const auto& member : members) {
+    const std::string& name = member.first;
+    const StoredModule* module = member.second;
     if (module->format() != first->format()) {
       Add(report, Severity::kError, name, "is {}, but {} is {}: vLLM fuses them into one matrix",
           module->FormatName(), first_name, first->FormatName());

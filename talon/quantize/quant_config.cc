@@ -47,7 +47,7 @@ std::vector<std::string> CondenseExcluded(const std::vector<std::string>& quanti
   std::set<std::string> result;    // with the second of a pair
   for (const std::string& name : unquantized) {
     for (const std::vector<std::string>& proposal : Proposals(name)) {
-      const auto among = [&proposal](const std::set<std::string>& set) {
+      const auto among = [](const std::set<std::string>& set) {
         return [&set](const std::string& pattern) { return set.contains(pattern); };
       };
       if (std::any_of(proposal.begin(), proposal.end(), among(forbidden))) continue;

@@ -10,11 +10,7 @@ namespace talon {
 
 GenerationCall::GenerationCall(GenerationSpec spec, const ServedModel& model, EngineWorker& worker,
                                EngineWorker::Clock::duration timeout)
-    : spec_(std::move(spec)),
-      model_(model),
-      worker_(worker),
-      timeout_(timeout),
-      format_(spec_, model) {
+    : spec_(std::move(spec)), worker_(worker), timeout_(timeout), format_(spec_, model) {
   const size_t count = spec_.num_sequences();
   // Before a prompt is copied once per answer.
   if (count > static_cast<size_t>(worker.max_in_flight())) {

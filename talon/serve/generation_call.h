@@ -30,7 +30,6 @@ class GenerationCall final : public OngoingReply {
   bool AllFinished() const;
 
   const GenerationSpec spec_;
-  const ServedModel& model_;
   EngineWorker& worker_;
   EngineWorker::Clock::duration timeout_;
   AnswerFormat format_;

@@ -29,9 +29,23 @@ const std::vector<std::string> kBodies = {
 
 // Bytes replaced, removed, repeated or put in.
 std::string Damage(std::string body, std::mt19937& random) {
-  static const std::vector<std::string> kPieces = {
-      "null", "-1",   "1e308", "\"",   "{",        "}",      "[",        "]",   ",",
-      ":",    "true", "0",     "\\u0", "\xf0\x9f", "999999", "\\ud800x", "\x00"};
+  static const std::vector<std::string> kPieces = {"null",
+                                                   "-1",
+                                                   "1e308",
+                                                   "\"",
+                                                   "{",
+                                                   "}",
+                                                   "[",
+                                                   "]",
+                                                   ",",
+                                                   ":",
+                                                   "true",
+                                                   "0",
+                                                   "\\u0",
+                                                   "\xf0\x9f",
+                                                   "999999",
+                                                   "\\ud800x",
+                                                   std::string(1, '\0')};
   const int count = 1 + static_cast<int>(random() % 4);
   for (int i = 0; i < count; ++i) {
     const size_t at = random() % (body.size() + 1);

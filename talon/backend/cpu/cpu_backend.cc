@@ -10,18 +10,18 @@
 #include "talon/backend/cpu/attention.h"
 #include "talon/backend/cpu/cpu_features.h"
 #include "talon/backend/cpu/element.h"
-#include "talon/backend/cpu/elementwise.h"
 #include "talon/backend/cpu/linear.h"
+#include "talon/backend/cpu/logits_ops.h"
 #include "talon/backend/cpu/make_linear.h"
+#include "talon/backend/cpu/qkv.h"
 #include "talon/backend/cpu/reference.h"
+#include "talon/backend/cpu/row_ops.h"
 #include "talon/backend/cpu/sampling.h"
 #include "talon/base/error.h"
 #include "talon/base/thread_pool.h"
 
 namespace talon::cpu {
 namespace {
-
-using reference::RowRange;
 
 class CpuBackend : public Backend {
  public:
@@ -72,23 +72,23 @@ class CpuBackend : public Backend {
   }
 
   void Embed(const Tensor& table, const int32_t* ids, float scale, const Tensor& out) override {
-    ForRows(out.rows, [&](RowRange rows) { reference::Embed(table, ids, scale, out, rows); });
+    ForRows(out.rows, [&](RowRange rows) { RunEmbed(table, ids, scale, out, rows); });
   }
 
   void RmsNorm(const Tensor& x, const float* gain, float eps, const Tensor& out) override {
-    ForRows(out.rows, [&](RowRange rows) { reference::RmsNorm(x, gain, eps, out, rows); });
+    ForRows(out.rows, [&](RowRange rows) { RunRmsNorm(x, gain, eps, out, rows); });
   }
 
   void NormAdd(const NormAddParams& params) override {
-    ForRows(params.residual.rows, [&](RowRange rows) { reference::NormAdd(params, rows); });
+    ForRows(params.residual.rows, [&](RowRange rows) { RunNormAdd(params, rows); });
   }
 
   void Add(const Tensor& a, const Tensor& b, const Tensor& out) override {
-    ForRows(out.rows, [&](RowRange rows) { reference::Add(a, b, out, rows); });
+    ForRows(out.rows, [&](RowRange rows) { RunAdd(a, b, out, rows); });
   }
 
   void Copy(const Tensor& from, const Tensor& to) override {
-    ForRows(to.rows, [&](RowRange rows) { reference::Copy(from, to, rows); });
+    ForRows(to.rows, [&](RowRange rows) { RunCopy(from, to, rows); });
   }
 
   void GatherRows(const Tensor& x, const int32_t* indices, const Tensor& out) override {
@@ -107,8 +107,7 @@ class CpuBackend : public Backend {
   }
 
   void QkvNormRopeWrite(const QkvParams& params) override {
-    ForRows(params.rows.num_rows,
-            [&](RowRange rows) { reference::QkvNormRopeWrite(params, rows); });
+    ForRows(params.rows.num_rows, [&](RowRange rows) { RunQkvNormRopeWrite(params, rows); });
   }
 
   void Attention(const AttentionParams& params) override {
@@ -130,12 +129,11 @@ class CpuBackend : public Backend {
     ForRows(out.rows, [&](RowRange rows) { RunGatedActivation(activation, gate, up, out, rows); });
   }
 
-  void Softcap(float cap, const Tensor& logits) override {
-    ForRows(logits.rows, [&](RowRange rows) { RunSoftcap(cap, logits, rows); });
-  }
+  void Softcap(float cap, const Tensor& logits) override { RunSoftcap(cap, logits, pool_); }
 
   void Argmax(const Tensor& logits, int32_t* tokens) override {
-    ForRows(logits.rows, [&](RowRange rows) { RunArgmax(logits, tokens, rows); });
+    pool_.Run(logits.rows,
+              [&](int64_t r) { tokens[r] = ArgmaxRow(RowF32(logits, r), logits.cols); });
   }
 
   void Sample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens) override {

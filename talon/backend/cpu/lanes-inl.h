@@ -9,9 +9,11 @@
 
 #include <hwy/highway.h>
 
+#include <cmath>
 #include <cstdint>
 
 #include "talon/backend/cpu/k_order.h"
+#include "talon/backend/tensor.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace talon::cpu::HWY_NAMESPACE {
@@ -24,6 +26,93 @@ inline constexpr int64_t kVectorLanes = MaxLanes(F32());
 inline constexpr int64_t kParts = kLanes / kVectorLanes;
 
 #if HWY_TARGET != HWY_SCALAR
+
+// The row types of kernels: float, and uint16_t for BF16. Loading widens to FP32, storing rounds to
+// the type as Store() of element.h does, RoundLanes<T> rounds and widens again.
+inline VF32 LoadLanes(const float* from) { return hn::LoadU(F32(), from); }
+inline VF32 LoadLanes(const uint16_t* from) {
+  const hn::Rebind<uint16_t, F32> d16;
+  const hn::RebindToUnsigned<F32> d32;
+  const auto bits = hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from)));
+  return hn::BitCast(F32(), bits);
+}
+
+// The bits of BF16 values in the upper halves; a NaN stays a quiet NaN.
+inline hn::Vec<hn::RebindToUnsigned<F32>> RoundBits(VF32 value) {
+  const hn::RebindToUnsigned<F32> d32;
+  const auto bits = hn::BitCast(d32, value);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(d32, 0x7FFF)));
+  const auto quiet = hn::Or(bits, hn::Set(d32, 0x400000));
+  const auto kept = hn::IfThenElse(hn::RebindMask(d32, hn::IsNaN(value)), quiet, rounded);
+  return hn::And(kept, hn::Set(d32, 0xFFFF0000));
+}
+
+inline void StoreLanes(VF32 value, float* to) { hn::StoreU(value, F32(), to); }
+inline void StoreLanes(VF32 value, uint16_t* to) {
+  const hn::Rebind<uint16_t, F32> d16;
+  const hn::RebindToSigned<F32> d32;
+  const auto bits = hn::BitCast(d32, hn::ShiftRight<16>(RoundBits(value)));
+  hn::StoreU(hn::DemoteTo(d16, bits), d16, to);
+}
+
+template <typename T>
+VF32 RoundLanes(VF32 value) {
+  if constexpr (sizeof(T) == sizeof(float)) return value;
+  return hn::BitCast(F32(), RoundBits(value));
+}
+
+// Calls fn(float or uint16_t) for an F32 or BF16 tensor: a template's argument by value.
+template <typename Fn>
+void WithType(DType dtype, Fn fn) {
+  if (dtype == DType::kBF16) {
+    fn(uint16_t{});
+  } else {
+    fn(float{});
+  }
+}
+
+// Row `row` of a tensor from column `col` on.
+template <typename T>
+T* RowOf(const Tensor& tensor, int64_t row, int64_t col = 0) {
+  return static_cast<T*>(tensor.data) + row * tensor.row_stride + col;
+}
+
+// A vector of which only the first `count` elements exist (count may exceed a vector, or be 0 or
+// less); the others load as zero and are not stored.
+template <typename T>
+VF32 LoadSome(const T* from, int64_t count) {
+  if (count >= kVectorLanes) return LoadLanes(from);
+  HWY_ALIGN T padded[kVectorLanes] = {};
+  for (int64_t i = 0; i < count; ++i) padded[i] = from[i];
+  return LoadLanes(padded);
+}
+template <typename T>
+void StoreSome(VF32 value, T* to, int64_t count) {
+  if (count >= kVectorLanes) return StoreLanes(value, to);
+  HWY_ALIGN T padded[kVectorLanes];
+  StoreLanes(value, padded);
+  for (int64_t i = 0; i < count; ++i) to[i] = padded[i];
+}
+
+// 1 / sqrt(mean(x^2) + eps) in the order of reference::InverseRms.
+template <typename T>
+float InverseRms(const T* x, int64_t count, float eps) {
+  VF32 acc[kParts];
+  for (auto& a : acc) a = hn::Zero(F32());
+  for (int64_t i = 0; i < count; i += kLanes) {
+    for (int64_t part = 0; part < kParts; ++part) {
+      const int64_t at = i + part * kVectorLanes;
+      const VF32 value = LoadSome(x + at, count - at);
+      acc[part] = hn::MulAdd(value, value, acc[part]);
+    }
+  }
+  HWY_ALIGN float lanes[kLanes];
+  for (int64_t part = 0; part < kParts; ++part) {
+    hn::Store(acc[part], F32(), lanes + part * kVectorLanes);
+  }
+  return 1.0f / std::sqrt(LaneTree(lanes) / static_cast<float>(count) + eps);
+}
 
 // LaneTree's first two steps on 16 lanes in memory: 4 partial sums.
 inline hn::Vec<hn::Full128<float>> QuarterSums(const float* lanes /* [16], aligned */) {

@@ -1,0 +1,18 @@
+// Softcap and argmax of logits rows, vectorized and spread over the threads within a row too: a
+// decode step has one row of 262,144.
+#pragma once
+
+#include <cstdint>
+
+#include "talon/backend/tensor.h"
+#include "talon/base/thread_pool.h"
+
+namespace talon::cpu {
+
+// logits = cap * tanh(logits / cap), F32 in place.
+void RunSoftcap(float cap, const Tensor& logits, ThreadPool& pool);
+
+// The lowest id of the largest logit; -1 when a logit is NaN.
+int32_t ArgmaxRow(const float* row /* [cols] */, int64_t cols) noexcept;
+
+}  // namespace talon::cpu

@@ -101,7 +101,6 @@ void CheckFinite(const ModelFiles& files, ThreadPool& pool, CheckReport& report)
     } catch (const Error& error) {
       Add(report, Severity::kError, name, "{}", error.what());
     }
-    ReleaseTensor(tensor);
   }
 }
 

@@ -20,8 +20,6 @@ ModelFiles ModelFiles::Open(const std::filesystem::path& directory) {
   return {directory, std::move(config), std::move(layout), std::move(store)};
 }
 
-void ReleaseTensor(const TensorView& tensor) { ReleaseTensorBytes(tensor, 0, tensor.bytes.size()); }
-
 void ReleaseTensorBytes(const TensorView& tensor, size_t offset, size_t size_bytes) {
   if (tensor.file == nullptr) return;
   const auto begin = static_cast<size_t>(tensor.bytes.data() - tensor.file->bytes().data());

@@ -21,8 +21,7 @@ struct ModelFiles {
   static ModelFiles Open(const std::filesystem::path& directory);
 };
 
-// Lets go of a mapped tensor's memory, or of a part of it, after it was streamed over.
-void ReleaseTensor(const TensorView& tensor);
+// Lets go of a part of a mapped tensor's memory after it was streamed over.
 void ReleaseTensorBytes(const TensorView& tensor, size_t offset, size_t size_bytes);
 
 // True when two tensors have the same dtype, shape and bytes. Resident memory stays bounded.

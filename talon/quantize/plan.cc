@@ -191,7 +191,6 @@ void SetScales(const ModelFiles& source, const InputAmax& amax, QuantizationPlan
     if (!tensor.weight_only) {
       group.input = std::max(group.input, FindInputAmax(source, amax, tensor.module));
     }
-    ReleaseTensor(*tensor.source);
     progress.Advance();
   }
   for (PlannedTensor& tensor : plan.tensors) {

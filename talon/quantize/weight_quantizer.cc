@@ -1,7 +1,6 @@
 #include "talon/quantize/weight_quantizer.h"
 
 #include <algorithm>
-#include <atomic>
 #include <vector>
 
 #include "talon/base/error.h"
@@ -9,6 +8,7 @@
 #include "talon/numeric/e2m1.h"
 #include "talon/numeric/e4m3.h"
 #include "talon/numeric/nvfp4.h"
+#include "talon/quantize/model_files.h"
 
 namespace talon {
 namespace {
@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kBlock = static_cast<size_t>(kNvfp4BlockSize);
 // Weights of one task: 128 KiB, so that a task's data stay in a core's cache.
 constexpr size_t kTaskWeights = size_t{1} << 16;
+// Weights read before their memory is let go of.
+constexpr size_t kChunkWeights = size_t{1} << 25;
 constexpr uint16_t kFirstNonFinite = 0x7F80;
 
 size_t NumTasks(size_t num_weights) { return (num_weights + kTaskWeights - 1) / kTaskWeights; }
@@ -66,12 +68,16 @@ std::span<const uint16_t> Bf16Elements(const TensorView& tensor) {
 
 float WeightAmax(ThreadPool& pool, const TensorView& tensor) {
   const std::span<const uint16_t> weights = Bf16Elements(tensor);
-  std::vector<int16_t> largest(NumTasks(weights.size()), 0);
-  ForEachSlice(pool, weights.size(), [&](size_t begin, size_t count) {
-    largest[begin / kTaskWeights] = MaxMagnitudeBits(weights.data() + begin, count);
-  });
-  const auto bits =
-      largest.empty() ? int16_t{0} : *std::max_element(largest.begin(), largest.end());
+  int16_t bits = 0;
+  for (size_t begin = 0; begin < weights.size(); begin += kChunkWeights) {
+    const size_t count = std::min(kChunkWeights, weights.size() - begin);
+    std::vector<int16_t> largest(NumTasks(count), 0);
+    ForEachSlice(pool, count, [&](size_t offset, size_t size) {
+      largest[offset / kTaskWeights] = MaxMagnitudeBits(weights.data() + begin + offset, size);
+    });
+    bits = std::max(bits, *std::max_element(largest.begin(), largest.end()));
+    ReleaseTensorBytes(tensor, 2 * begin, 2 * count);
+  }
   if (static_cast<uint16_t>(bits) >= kFirstNonFinite) RefuseNonFinite(tensor);
   return Bf16ToFloat(static_cast<uint16_t>(bits));
 }

@@ -14,7 +14,8 @@ namespace talon {
 // The elements of a BF16 tensor.
 std::span<const uint16_t> Bf16Elements(const TensorView& tensor);
 
-// max |w|. Throws kDataLoss naming the tensor and the index of the first NaN or infinity.
+// max |w|; lets go of mapped memory as it reads. Throws kDataLoss naming the tensor and the index
+// of the first NaN or infinity.
 float WeightAmax(ThreadPool& pool, const TensorView& tensor);
 
 // E4M3 codes of the scales of consecutive blocks of 16 weights.

@@ -1,3 +1,4 @@
+// See host_tensor.h.
 #include "tests/backend/host_tensor.h"
 
 #include "talon/numeric/bf16.h"

@@ -111,15 +111,7 @@ class CpuBackend : public Backend {
   }
 
   void Attention(const AttentionParams& params) override {
-    std::vector<AttentionTask> tasks;
-    for (int64_t s = 0; s < params.rows.num_sequences; ++s) {
-      const int64_t end = params.rows.row_begin[s + 1];
-      for (int64_t row = params.rows.row_begin[s]; row < end; row += kAttentionRows) {
-        for (int64_t head = 0; head < params.cache->num_kv_heads; ++head) {
-          tasks.push_back({s, row, std::min(row + kAttentionRows, end), head});
-        }
-      }
-    }
+    const std::vector<AttentionTask> tasks = AttentionTasks(params);
     pool_.Run(static_cast<int64_t>(tasks.size()),
               [&](int64_t task) { RunAttention(params, tasks[static_cast<size_t>(task)]); });
   }

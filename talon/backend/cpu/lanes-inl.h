@@ -37,6 +37,22 @@ inline VF32 LoadLanes(const uint16_t* from) {
   return hn::BitCast(F32(), bits);
 }
 
+inline VF32 LoadE4m3(const uint8_t* codes) {
+  const F32 d;
+  const hn::RebindToSigned<F32> di;
+  const hn::Rebind<uint8_t, F32> d8;
+  const auto code = hn::PromoteTo(di, hn::LoadU(d8, codes));
+  const auto magnitude = hn::And(code, hn::Set(di, 0x7F));
+  const auto normal = hn::Add(hn::ShiftLeft<20>(magnitude), hn::Set(di, 120 << 23));
+  const VF32 subnormal = hn::Mul(hn::ConvertTo(d, magnitude), hn::Set(d, 0x1p-9f));
+  const auto is_small = hn::RebindMask(d, hn::Lt(magnitude, hn::Set(di, 8)));
+  const auto is_nan = hn::RebindMask(d, hn::Eq(magnitude, hn::Set(di, 0x7F)));
+  const VF32 finite = hn::IfThenElse(is_small, subnormal, hn::BitCast(d, normal));
+  const VF32 value = hn::IfThenElse(is_nan, hn::NaN(d), finite);
+  const auto sign = hn::ShiftLeft<24>(hn::And(code, hn::Set(di, 0x80)));
+  return hn::Or(value, hn::BitCast(d, sign));
+}
+
 // The bits of BF16 values in the upper halves; a NaN stays a quiet NaN.
 inline hn::Vec<hn::RebindToUnsigned<F32>> RoundBits(VF32 value) {
   const hn::RebindToUnsigned<F32> d32;

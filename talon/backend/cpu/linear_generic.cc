@@ -19,6 +19,7 @@
 #include "talon/backend/cpu/leaf_stack.h"
 #include "talon/backend/cpu/linear.h"
 #include "talon/backend/cpu/reference.h"
+#include "talon/backend/cpu/unroll.h"
 #include "talon/numeric/e2m1.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -47,20 +48,18 @@ void LeafSums(const WeightRows& weights, const float* inputs, int64_t tile_rows,
   HWY_ALIGN float lanes[4 * N * kLanes];
   for (int64_t part = 0; part < kParts; ++part) {
     VF32 acc[4 * N];
-    for (auto& a : acc) a = hn::Zero(d);
+    Unroll<4 * N>([&](auto i) { acc[i] = hn::Zero(d); });
     const float* w = weights.base + part * kVectorLanes;
     const float* x = inputs + part * kVectorLanes;
     for (int64_t j = 0; j < steps; ++j, w += kLanes, x += tile_rows * kLanes) {
       VF32 wv[4];
-      for (int64_t m = 0; m < 4; ++m) wv[m] = hn::Load(d, w + m * weights.stride);
-      for (int64_t n = 0; n < N; ++n) {
+      Unroll<4>([&](auto m) { wv[m] = hn::Load(d, w + m * weights.stride); });
+      Unroll<N>([&](auto n) {
         const VF32 xv = hn::Load(d, x + n * kLanes);
-        for (int64_t m = 0; m < 4; ++m) acc[4 * n + m] = hn::MulAdd(wv[m], xv, acc[4 * n + m]);
-      }
+        Unroll<4>([&](auto m) { acc[4 * n + m] = hn::MulAdd(wv[m], xv, acc[4 * n + m]); });
+      });
     }
-    for (int64_t i = 0; i < 4 * N; ++i) {
-      hn::Store(acc[i], d, lanes + i * kLanes + part * kVectorLanes);
-    }
+    Unroll<4 * N>([&](auto i) { hn::Store(acc[i], d, lanes + i * kLanes + part * kVectorLanes); });
   }
   for (int64_t n = 0; n < N; ++n) {
     hn::StoreU(LaneSums4(lanes + n * 4 * kLanes), hn::Full128<float>(), sums + 4 * n);
@@ -107,24 +106,22 @@ void DecodeNvfp4Block(const uint8_t* codes, float scale, float* out /* [16] */) 
 // Columns [begin, end) of a weight row as FP32; `end` - `begin` is a multiple of 16 except at K.
 void DecodeRow(const LinearWeight& weight, int64_t out_feature, int64_t begin, int64_t end,
                float* out) {
-  const F32 d;
   const int64_t first = out_feature * weight.in_features + begin;
   const int64_t count = end - begin;
   const auto* bytes = static_cast<const uint8_t*>(weight.data);
   int64_t i = 0;
   switch (weight.format) {
     case LinearFormat::kBF16: {
-      const hn::Rebind<uint16_t, F32> d16;
-      const hn::RebindToUnsigned<F32> d32;
       const auto* values = reinterpret_cast<const uint16_t*>(bytes) + first;
       for (; i + kVectorLanes <= count; i += kVectorLanes) {
-        const auto bits = hn::PromoteTo(d32, hn::LoadU(d16, values + i));
-        hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(bits)), d, out + i);
+        StoreLanes(LoadLanes(values + i), out + i);
       }
       break;
     }
     case LinearFormat::kF8:
-      for (; i < count; ++i) out[i] = DecodeE4m3(bytes[first + i]);
+      for (; i + kVectorLanes <= count; i += kVectorLanes) {
+        StoreLanes(LoadE4m3(bytes + first + i), out + i);
+      }
       break;
     case LinearFormat::kNvfp4:
       for (; i < count; i += 16) {

@@ -165,7 +165,7 @@ std::string ShareGroup(const std::string& module) {
   const size_t dot = module.rfind('.');
   if (dot == std::string::npos) return module;
   const std::string parent = module.substr(0, dot + 1);
-  const std::string_view name = std::string_view(module).substr(dot + 1);
+  const std::string name = module.substr(dot + 1);
   if (name == "q_proj" || name == "k_proj" || name == "v_proj") return parent + "qkv";
   if (name == "gate_proj" || name == "up_proj") return parent + "gate_up";
   return module;

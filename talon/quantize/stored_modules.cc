@@ -14,7 +14,7 @@ constexpr std::array<std::string_view, 11> kSuffixes = {
 std::string_view SuffixOf(const std::string& name) {
   const size_t dot = name.rfind('.');
   if (dot == std::string::npos) return "";
-  const std::string_view last = std::string_view(name).substr(dot + 1);
+  const std::string last = name.substr(dot + 1);
   for (const std::string_view suffix : kSuffixes) {
     if (last == suffix) return suffix;
   }

@@ -144,13 +144,13 @@ TEST(E2m1, MatchesThePublishedTable) {
 }
 
 TEST(E2m1, RoundsToNearestEvenBetweenEveryPairOfNeighbours) {
-  for (int code = 0; code < 7; ++code) {
-    const float tie =
-        (kE2m1Values[static_cast<size_t>(code)] + kE2m1Values[static_cast<size_t>(code + 1)]) / 2;
-    EXPECT_EQ(EncodeE2m1(tie), code % 2 == 0 ? code : code + 1);
+  for (size_t code = 0; code < 7; ++code) {
+    const size_t even = code % 2 == 0 ? code : code + 1;
+    const float tie = (kE2m1Values[code] + kE2m1Values[code + 1]) / 2;
+    EXPECT_EQ(EncodeE2m1(tie), even);
     EXPECT_EQ(EncodeE2m1(std::nextafter(tie, 0.0f)), code);
     EXPECT_EQ(EncodeE2m1(std::nextafter(tie, kInfinity)), code + 1);
-    EXPECT_EQ(EncodeE2m1(-tie), 8 | (code % 2 == 0 ? code : code + 1));
+    EXPECT_EQ(EncodeE2m1(-tie), 8 | even);
   }
 }
 

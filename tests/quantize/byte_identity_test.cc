@@ -16,7 +16,6 @@ namespace talon {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 
 const fs::path kDrafter = fs::path(TALON_SOURCE_DIR) / "models/demo/drafter";
 

@@ -16,7 +16,6 @@
 
 #include "talon/backend/cpu/lanes-inl.h"
 #include "talon/backend/cpu/reference.h"
-#include "talon/backend/cpu/sampling.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace talon::cpu::HWY_NAMESPACE {
@@ -27,7 +26,19 @@ void Softcap(float cap, float* row, int64_t cols) {
   for (int64_t c = 0; c < cols; ++c) row[c] = cap * std::tanh(row[c] / cap);
 }
 
-int32_t Argmax(const float* row, int64_t cols) { return ArgmaxToken(row, cols); }
+int32_t Argmax(const float* row, int64_t cols) {
+  int32_t token = 0;
+  reference::Argmax({const_cast<float*>(row), DType::kF32, 1, cols, cols}, &token, {0, 1});
+  return token;
+}
+
+double Weights(const float* row, int64_t cols, float floor, float largest, float temperature) {
+  double sum = 0.0;
+  for (int64_t c = 0; c < cols; ++c) {
+    if (row[c] >= floor) sum += std::exp((row[c] - largest) / temperature);
+  }
+  return sum;
+}
 
 #else
 
@@ -67,6 +78,24 @@ int32_t Argmax(const float* row, int64_t cols) {
   return static_cast<int32_t>(at);
 }
 
+// FP32 exponentials, added in FP64 per lane and then over the lanes.
+double Weights(const float* row, int64_t cols, float floor, float largest, float temperature) {
+  const F32 d;
+  double lanes[kLanes] = {};
+  HWY_ALIGN float weights[kLanes];
+  for (int64_t c = 0; c < cols; c += kVectorLanes) {
+    const VF32 x = LoadSome(row + c, cols - c);
+    const VF32 scaled = hn::Div(hn::Sub(x, hn::Set(d, largest)), hn::Set(d, temperature));
+    const auto allowed = hn::Ge(x, hn::Set(d, floor));
+    hn::Store(hn::IfThenElseZero(allowed, hn::Exp(d, scaled)), d, weights);
+    const int64_t count = std::min(kVectorLanes, cols - c);
+    for (int64_t i = 0; i < count; ++i) lanes[(c + i) % kLanes] += weights[i];
+  }
+  double sum = 0.0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
 #endif
 
 }  // namespace talon::cpu::HWY_NAMESPACE
@@ -78,6 +107,7 @@ namespace talon::cpu {
 
 HWY_EXPORT(Softcap);
 HWY_EXPORT(Argmax);
+HWY_EXPORT(Weights);
 
 void RunSoftcap(float cap, const Tensor& logits, ThreadPool& pool) {
   constexpr int64_t kChunk = 16384;
@@ -87,6 +117,11 @@ void RunSoftcap(float cap, const Tensor& logits, ThreadPool& pool) {
     float* row = static_cast<float*>(logits.data) + task / chunks * logits.row_stride;
     HWY_DYNAMIC_DISPATCH(Softcap)(cap, row + begin, std::min(kChunk, logits.cols - begin));
   });
+}
+
+double SumOfWeights(const float* row, int64_t cols, float floor, float largest,
+                    float temperature) noexcept {
+  return HWY_DYNAMIC_DISPATCH(Weights)(row, cols, floor, largest, temperature);
 }
 
 int32_t ArgmaxRow(const float* row, int64_t cols) noexcept {

@@ -15,4 +15,8 @@ void RunSoftcap(float cap, const Tensor& logits, ThreadPool& pool);
 // The lowest id of the largest logit; -1 when a logit is NaN.
 int32_t ArgmaxRow(const float* row /* [cols] */, int64_t cols) noexcept;
 
+// Sum of exp((logit - largest) / temperature) over the logits that are at least `floor`.
+double SumOfWeights(const float* row /* [cols] */, int64_t cols, float floor, float largest,
+                    float temperature) noexcept;
+
 }  // namespace talon::cpu

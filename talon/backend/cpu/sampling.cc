@@ -2,22 +2,35 @@
 #include "talon/backend/cpu/sampling.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <functional>
 #include <vector>
 
+#include "talon/backend/cpu/logits_ops.h"
 #include "talon/backend/gumbel.h"
 
 namespace talon::cpu {
 namespace {
 
-// The k-th largest of `logits`.
+// The k-th largest of `logits`: the largest seen so far are kept, and thinned to k when there are
+// twice as many, so that most logits cost one comparison.
 float KthLargest(const float* logits, int64_t vocab, int64_t k) {
-  std::vector<float> copy(logits, logits + vocab);
-  const auto kth = copy.begin() + (k - 1);
-  std::nth_element(copy.begin(), kth, copy.end(), std::greater<>());
-  return *kth;
+  std::vector<float> kept;
+  kept.reserve(static_cast<size_t>(2 * k));
+  float floor = -INFINITY;  // at least k logits seen so far are this large
+  const auto thin = [&] {
+    const auto kth = kept.begin() + (k - 1);
+    std::nth_element(kept.begin(), kth, kept.end(), std::greater<>());
+    floor = *kth;
+    kept.erase(kth + 1, kept.end());
+  };
+  for (int64_t i = 0; i < vocab; ++i) {
+    if (!(logits[i] > floor) && static_cast<int64_t>(kept.size()) >= k) continue;
+    kept.push_back(logits[i]);
+    if (static_cast<int64_t>(kept.size()) == 2 * k) thin();
+  }
+  thin();
+  return floor;
 }
 
 double Weight(float logit, float largest, double temperature) {
@@ -28,16 +41,10 @@ double Weight(float logit, float largest, double temperature) {
 float TopPThreshold(const float* logits, int64_t vocab, float floor, float largest,
                     const SamplingRow& row) {
   const double temperature = row.temperature;
-  double total = 0.0;
-  int64_t count = 0;
-  for (int64_t i = 0; i < vocab; ++i) {
-    if (logits[i] < floor) continue;
-    total += Weight(logits[i], largest, temperature);
-    ++count;
-  }
+  const double total = SumOfWeights(logits, vocab, floor, largest, row.temperature);
   // Tokens this unlikely hold less than 1 - top_p together, so they are cut; the rest are few.
   const double top_p = row.top_p;
-  const double negligible = (1.0 - top_p) * total / static_cast<double>(count);
+  const double negligible = (1.0 - top_p) * total / static_cast<double>(vocab);
   const auto negligible_logit =
       static_cast<float>(largest + temperature * std::log(std::max(negligible, 1e-300)));
   const float sorted_floor = std::max(floor, std::nextafter(negligible_logit, -INFINITY));
@@ -60,18 +67,8 @@ float TopPThreshold(const float* logits, int64_t vocab, float floor, float large
 
 }  // namespace
 
-int32_t ArgmaxToken(const float* logits, int64_t vocab) {
-  int64_t best = 0;
-  bool nan = false;
-  for (int64_t i = 0; i < vocab; ++i) {
-    nan |= std::isnan(logits[i]);
-    if (logits[i] > logits[best]) best = i;
-  }
-  return nan ? -1 : static_cast<int32_t>(best);
-}
-
 float SmallestAllowedLogit(const float* logits, int64_t vocab, const SamplingRow& row) {
-  const float largest = *std::max_element(logits, logits + vocab);
+  const float largest = logits[ArgmaxRow(logits, vocab)];
   float threshold = -INFINITY;
   if (row.min_p > 0.0f) {
     const double ratio = std::log(static_cast<double>(std::min(row.min_p, 1.0f)));
@@ -85,27 +82,27 @@ float SmallestAllowedLogit(const float* logits, int64_t vocab, const SamplingRow
 }
 
 int32_t SampleToken(const float* logits, int64_t vocab, const SamplingRow& row) {
-  const int32_t likeliest = ArgmaxToken(logits, vocab);
+  const int32_t likeliest = ArgmaxRow(logits, vocab);
   if (likeliest < 0 || row.temperature <= 0.0f) return likeliest;
   const float threshold = SmallestAllowedLogit(logits, vocab, row);
   const uint64_t state = GumbelState(row.seed, row.position);
-  const double inverse_temperature = 1.0 / row.temperature;
-  const auto score = [&](int64_t token, uint64_t bits) {
-    return static_cast<double>(logits[token]) * inverse_temperature + GumbelNoise(bits);
-  };
+  const double temperature = row.temperature;
+  // Only one token in 256 draws noise above 5.55; the others need no logarithm when they lie
+  // further than that below the best.
+  constexpr uint64_t kRareBits = uint64_t{0xFF} << 56;
+  constexpr double kCommonNoise = 5.55;
   int64_t best = likeliest;
-  double best_score = score(best, GumbelBits(state, best));
+  double best_score = logits[best] / temperature + GumbelNoise(GumbelBits(state, best));
+  double hopeless = (best_score - kCommonNoise) * temperature;
   for (int64_t token = 0; token < vocab; ++token) {
     if (logits[token] < threshold) continue;
     const uint64_t bits = GumbelBits(state, token);
-    // Noise above g needs 1 - u < exp(-g), that is about g / ln 2 leading ones in `bits`; 0.694 is
-    // just above ln 2. Most tokens fall to this test and need no logarithm.
-    const double bound = 0.694 * (std::countl_one(bits) + 1);
-    if (static_cast<double>(logits[token]) * inverse_temperature + bound < best_score) continue;
-    const double candidate = score(token, bits);
-    if (candidate > best_score || (candidate == best_score && token < best)) {
+    if (bits < kRareBits && logits[token] < hopeless) continue;
+    const double score = logits[token] / temperature + GumbelNoise(bits);
+    if (score > best_score || (score == best_score && token < best)) {
       best = token;
-      best_score = candidate;
+      best_score = score;
+      hopeless = (best_score - kCommonNoise) * temperature;
     }
   }
   return static_cast<int32_t>(best);

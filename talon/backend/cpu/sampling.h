@@ -19,9 +19,6 @@ float SmallestAllowedLogit(const float* logits /* [vocab] */, int64_t vocab,
 // temperature 0 the argmax of the logits. Ties go to the lowest id; -1 when a logit is NaN.
 int32_t SampleToken(const float* logits /* [vocab] */, int64_t vocab, const SamplingRow& row);
 
-// The lowest id of the largest logit; -1 when a logit is NaN.
-int32_t ArgmaxToken(const float* logits /* [vocab] */, int64_t vocab);
-
 // Length of the agreement between drafts and the verifier's tokens; see Backend::VerifyDrafts.
 int32_t CountAccepted(const int32_t* inputs, const int32_t* tokens, int64_t begin, int64_t end);
 

@@ -185,6 +185,52 @@ TEST(LinearOrder, LinearsThatShareAnInputGiveTheBitsOfEachAlone) {
   }
 }
 
+// Packed W4A4 inputs are the numeric definition's, bit for bit: ties, zero blocks, clipped and tiny
+// values.
+TEST(LinearInputs, W4A4CodesAreThoseOfTheDefinition) {
+  ForEachTarget([] {
+    ThreadPool pool(1);
+    std::mt19937 random(15);
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      HostTensor x(dtype, 3, 160);
+      x.Randomize(random, 2.0f);
+      for (int64_t k = 0; k < 16; ++k) {
+        x.set(0, k, 0.0f);                                                // a zero block
+        x.set(0, 16 + k, k == 3 ? 6.0f : 0.25f * static_cast<float>(k));  // thresholds of E2M1
+        x.set(0, 32 + k, k == 0 ? -6.0f : -0.25f * static_cast<float>(k));
+        x.set(0, 48 + k, 1e6f * static_cast<float>(k - 8));  // beyond the range
+        x.set(0, 64 + k, 1e-12f * static_cast<float>(k));    // vanishes beside it
+        x.set(0, 80 + k, -0.0f);
+      }
+      for (const float input_scale : {1.0f / 448.0f, 0.0021f, 1.0f}) {
+        LinearWeight weight;
+        weight.format = LinearFormat::kNvfp4;
+        weight.numerics = LinearNumerics::kW4A4;
+        weight.in_features = 160;
+        weight.input_scale = input_scale;
+        cpu::PackedInputs packed;
+        packed.Pack(x, cpu::InputKind::kF32, input_scale, pool);
+        cpu::PackedInputs packed_bf16;
+        packed_bf16.Pack(x, cpu::InputKind::kBf16, input_scale, pool);
+        std::vector<float> expected(160);
+        std::vector<float> actual(160);
+        for (int64_t r = 0; r < 3; ++r) {
+          cpu::reference::LinearInputs(weight, x, r, expected.data());
+          packed.UnpackRow(r, actual);
+          for (int64_t k = 0; k < 160; ++k) {
+            const auto at = static_cast<size_t>(k);
+            ASSERT_EQ(std::bit_cast<uint32_t>(actual[at]), std::bit_cast<uint32_t>(expected[at]))
+                << "row " << r << " column " << k << " value " << x.at(r, k);
+            const uint16_t bits =
+                packed_bf16.bf16()[(k / 32 * packed_bf16.tile_rows() + r) * 32 + k % 32];
+            ASSERT_EQ(Bf16ToFloat(bits), expected[at]);
+          }
+        }
+      }
+    }
+  });
+}
+
 // An input that holds no value of any row must not reach another row's output.
 TEST(LinearOrder, ANaNRowStaysInItsRow) {
   ThreadPool pool(2);

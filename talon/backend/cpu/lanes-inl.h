@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "talon/backend/cpu/k_order.h"
+#include "talon/backend/cpu/unroll.h"
 #include "talon/backend/tensor.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -130,23 +131,52 @@ float InverseRms(const T* x, int64_t count, float eps) {
   return 1.0f / std::sqrt(LaneTree(lanes) / static_cast<float>(count) + eps);
 }
 
-// LaneTree's first two steps on 16 lanes in memory: 4 partial sums.
-inline hn::Vec<hn::Full128<float>> QuarterSums(const float* lanes /* [16], aligned */) {
-  const hn::Full128<float> d;
-  return hn::Add(hn::Add(hn::Load(d, lanes), hn::Load(d, lanes + 8)),
-                 hn::Add(hn::Load(d, lanes + 4), hn::Load(d, lanes + 12)));
+// LaneTree of kVectorLanes accumulators at once: lane l of the result is the sum of accumulator l.
+// Each step halves the lanes of two vectors and packs both into one.
+#if HWY_TARGET == HWY_AVX3
+inline VF32 Halve16(VF32 a, VF32 b) {
+  const F32 d;
+  return hn::Add(hn::ConcatLowerLower(d, b, a), hn::ConcatUpperUpper(d, b, a));
+}
+#endif
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+inline VF32 Halve8(VF32 a, VF32 b) {
+  const VF32 low = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(b), a);
+  const VF32 high = hn::OddEvenBlocks(b, hn::SwapAdjacentBlocks(a));
+  return hn::Add(low, high);
+}
+#endif
+inline VF32 Halve4(VF32 a, VF32 b) {
+  const hn::Repartition<double, F32> dd;
+  const auto da = hn::BitCast(dd, a);
+  const auto db = hn::BitCast(dd, b);
+  const F32 d;
+  return hn::Add(hn::BitCast(d, hn::InterleaveLower(dd, da, db)),
+                 hn::BitCast(d, hn::InterleaveUpper(dd, da, db)));
+}
+inline VF32 Halve2(VF32 a, VF32 b) {
+  return hn::OddEven(hn::Add(b, hn::Shuffle2301(b)), hn::Add(a, hn::Shuffle2301(a)));
 }
 
-// LaneTree of four sets of lanes.
-inline hn::Vec<hn::Full128<float>> LaneSums4(const float* lanes /* [4][16], aligned */) {
-  const hn::Full128<float> d;
-  const auto a = QuarterSums(lanes);
-  const auto b = QuarterSums(lanes + 16);
-  const auto c = QuarterSums(lanes + 32);
-  const auto e = QuarterSums(lanes + 48);
-  const auto ab = hn::Add(hn::ConcatLowerLower(d, b, a), hn::ConcatUpperUpper(d, b, a));
-  const auto ce = hn::Add(hn::ConcatLowerLower(d, e, c), hn::ConcatUpperUpper(d, e, c));
-  return hn::Add(hn::ConcatEven(d, ce, ab), hn::ConcatOdd(d, ce, ab));
+// `part(p, l)` gives lanes [p * kVectorLanes, ...) of accumulator l.
+template <typename PartFn>
+HWY_INLINE VF32 LaneSums(PartFn part) {
+  VF32 v[kVectorLanes];
+  Unroll<kVectorLanes>([&](auto l) {
+    if constexpr (kParts == 1) v[l] = part(0, l);
+    if constexpr (kParts == 2) v[l] = hn::Add(part(0, l), part(1, l));
+    if constexpr (kParts == 4) {
+      v[l] = hn::Add(hn::Add(part(0, l), part(2, l)), hn::Add(part(1, l), part(3, l)));
+    }
+  });
+#if HWY_TARGET == HWY_AVX3
+  Unroll<8>([&](auto l) { v[l] = Halve16(v[l], v[l + 8]); });
+#endif
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+  Unroll<4>([&](auto l) { v[l] = Halve8(v[l], v[l + 4]); });
+#endif
+  Unroll<2>([&](auto l) { v[l] = Halve4(v[l], v[l + 2]); });
+  return Halve2(v[0], v[1]);
 }
 
 #endif

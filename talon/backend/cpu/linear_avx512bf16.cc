@@ -131,36 +131,47 @@ TileSums<N> LeafSums(const Rows& rows, const uint16_t* inputs, int64_t steps) {
   return tile;
 }
 
-// Rounds and stores the totals (lane 4 n + m) of 4 output features for up to 4 rows.
-void StoreQuad(const LinearJob& job, int64_t first_feature, int64_t first_row, int64_t rows,
-               __m512 totals) {
-  const int64_t features = std::min(kJobFeatures, job.out_end - first_feature);
+// The factors of 4 output features, for lanes 4 n + m.
+__m512 GroupFactors(const LinearJob& job, int64_t first_feature) {
   float factors[kJobFeatures];
   for (int64_t m = 0; m < kJobFeatures; ++m) {
-    factors[m] = reference::OutputFactor(*job.weight, first_feature + std::min(m, features - 1));
+    factors[m] = reference::OutputFactor(*job.weight, std::min(first_feature + m, job.out_end - 1));
   }
-  const __m512 values = _mm512_mul_ps(totals, _mm512_broadcast_f32x4(_mm_loadu_ps(factors)));
-  alignas(64) float f32[16];  // [row][feature]
-  alignas(32) uint16_t bf16[16];
-  _mm512_store_ps(f32, values);
-  _mm256_store_si256(reinterpret_cast<__m256i*>(bf16), avx512::RoundToBf16(values));
-  const size_t bytes = static_cast<size_t>(features * SizeOf(job.out.dtype));
-  for (int64_t n = 0; n < rows; ++n) {
-    if (job.out.dtype == DType::kBF16) {
-      std::memcpy(RowBf16(job.out, first_row + n) + first_feature, bf16 + 4 * n, bytes);
+  return _mm512_broadcast_f32x4(_mm_loadu_ps(factors));
+}
+
+// Copies 4 values a row, fewer where the job ends.
+template <typename T>
+void StoreRows(const LinearJob& job, int64_t first_feature, int64_t first_row, int64_t rows,
+               const T* values /* [rows][4] */) {
+  const int64_t features = std::min(kJobFeatures, job.out_end - first_feature);
+  T* out = static_cast<T*>(job.out.data) + first_row * job.out.row_stride + first_feature;
+  for (int64_t n = 0; n < rows; ++n, out += job.out.row_stride, values += kJobFeatures) {
+    if (features == kJobFeatures) {
+      std::memcpy(out, values, kJobFeatures * sizeof(T));
     } else {
-      std::memcpy(RowF32(job.out, first_row + n) + first_feature, f32 + 4 * n, bytes);
+      std::copy_n(values, features, out);
     }
   }
 }
 
+// Multiplies the totals by the factors, rounds and stores them.
 template <int N>
-void StoreTile(const LinearJob& job, int64_t first_feature, int64_t tile,
+void StoreTile(const LinearJob& job, int64_t first_feature, int64_t tile, __m512 factors,
                const TileSums<N>& totals) {
   for (int64_t q = 0; q < TileSums<N>::kQuads; ++q) {
     const int64_t row = tile * N + 4 * q;
     const int64_t rows = std::min({int64_t{4}, N - 4 * q, job.out.rows - row});
-    StoreQuad(job, first_feature, row, rows, totals.quads[q]);
+    const __m512 values = _mm512_mul_ps(totals.quads[q], factors);
+    if (job.out.dtype == DType::kBF16) {
+      alignas(32) uint16_t bf16[16];
+      _mm256_store_si256(reinterpret_cast<__m256i*>(bf16), avx512::RoundToBf16(values));
+      StoreRows(job, first_feature, row, rows, bf16);
+    } else {
+      alignas(64) float f32[16];
+      _mm512_store_ps(f32, values);
+      StoreRows(job, first_feature, row, rows, f32);
+    }
   }
 }
 
@@ -196,7 +207,8 @@ void StreamGroup(const LinearJob& job, const Leaves& leaves, int64_t first_featu
     const Rows rows(*job.weight, features, begin, more ? kJobFeatures : 0);
     stack.Push(leaf, LeafSums<N, true>(rows, TileInputs(job, job.tile_begin, begin), leaves.steps));
   }
-  StoreTile<N>(job, first_feature, job.tile_begin, stack.Total(leaves.count));
+  StoreTile<N>(job, first_feature, job.tile_begin, GroupFactors(job, first_feature),
+               stack.Total(leaves.count));
 }
 
 // Memory that a thread keeps for its jobs.
@@ -320,9 +332,11 @@ void RunBlock(const LinearJob& job, const Leaves& leaves, int64_t first_feature)
       }
     }
   }
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    for (int64_t g = 0; g < groups; ++g) {
-      StoreTile<N>(job, first_feature + g * kJobFeatures, job.tile_begin + tile,
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t feature = first_feature + g * kJobFeatures;
+    const __m512 factors = GroupFactors(job, feature);
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      StoreTile<N>(job, feature, job.tile_begin + tile, factors,
                    stacks[tile * groups + g].Total(leaves.count));
     }
   }

@@ -31,24 +31,37 @@ void RunLinear(const LinearJob& job) { RunLinearScalar(job); }
 
 #else
 
-// Input rows whose sums fit the registers together with 4 weight rows: AVX2 has 16, others 32.
-constexpr int64_t kRowsAtOnce = HWY_TARGET == HWY_AVX2 ? 2 : 4;
+// Sums of 4 weight rows x up to 4 input rows; [row][feature].
+struct Sums {
+  HWY_ALIGN float values[4 * kJobFeatures];
+};
 
-// One leaf of 4 weight rows as FP32, zero beyond K; [4][padded leaf].
+Sums operator+(const Sums& a, const Sums& b) {
+  const F32 d;
+  Sums sum;
+  for (int64_t i = 0; i < kLanes; i += kVectorLanes) {
+    hn::Store(hn::Add(hn::Load(d, a.values + i), hn::Load(d, b.values + i)), d, sum.values + i);
+  }
+  return sum;
+}
+
+// One leaf of 4 weight rows as FP32, zero beyond K; rows `stride` apart.
 struct WeightRows {
   const float* base;
   int64_t stride;
 };
 
-// Sums over a leaf of 4 weight rows x N of the tile's input rows, from `inputs` on; sums[n][m].
-template <int64_t N>
+// Input rows that are multiplied at once: AVX2 has 16 registers for the sums, others 32.
+constexpr size_t kRowsAtOnce = HWY_TARGET == HWY_AVX2 ? 2 : 4;
+
+// Sums over a leaf of 4 weight rows x N of the tile's input rows, from `inputs` on.
+template <size_t N>
 void LeafSums(const WeightRows& weights, const float* inputs, int64_t tile_rows, int64_t steps,
-              float* sums /* [N][4] */) {
+              float* sums /* [N][4], padded to a vector */) {
   const F32 d;
-  HWY_ALIGN float lanes[4 * N * kLanes];
-  for (int64_t part = 0; part < kParts; ++part) {
-    VF32 acc[4 * N];
-    Unroll<4 * N>([&](auto i) { acc[i] = hn::Zero(d); });
+  VF32 acc[kParts][4 * N];
+  Unroll<kParts>([&](auto part) {
+    Unroll<4 * N>([&](auto i) { acc[part][i] = hn::Zero(d); });
     const float* w = weights.base + part * kVectorLanes;
     const float* x = inputs + part * kVectorLanes;
     for (int64_t j = 0; j < steps; ++j, w += kLanes, x += tile_rows * kLanes) {
@@ -56,26 +69,31 @@ void LeafSums(const WeightRows& weights, const float* inputs, int64_t tile_rows,
       Unroll<4>([&](auto m) { wv[m] = hn::Load(d, w + m * weights.stride); });
       Unroll<N>([&](auto n) {
         const VF32 xv = hn::Load(d, x + n * kLanes);
-        Unroll<4>([&](auto m) { acc[4 * n + m] = hn::MulAdd(wv[m], xv, acc[4 * n + m]); });
+        Unroll<4>(
+            [&](auto m) { acc[part][4 * n + m] = hn::MulAdd(wv[m], xv, acc[part][4 * n + m]); });
       });
     }
-    Unroll<4 * N>([&](auto i) { hn::Store(acc[i], d, lanes + i * kLanes + part * kVectorLanes); });
-  }
-  for (int64_t n = 0; n < N; ++n) {
-    hn::StoreU(LaneSums4(lanes + n * 4 * kLanes), hn::Full128<float>(), sums + 4 * n);
-  }
+  });
+  constexpr size_t kVectors = (4 * N + kVectorLanes - 1) / kVectorLanes;
+  Unroll<kVectors>([&](auto v) {
+    const VF32 vector =
+        LaneSums([&](auto part, auto l) { return acc[part][(v * kVectorLanes + l) % (4 * N)]; });
+    hn::Store(vector, d, sums + v * kVectorLanes);
+  });
 }
 
-void TileSums(const WeightRows& weights, const float* inputs, int64_t tile_rows, int64_t steps,
-              float* sums /* [tile_rows][4] */) {
-  int64_t n = 0;
-  for (; n + kRowsAtOnce <= tile_rows; n += kRowsAtOnce) {
-    LeafSums<kRowsAtOnce>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
+Sums TileSums(const WeightRows& weights, const float* inputs, int64_t tile_rows, int64_t steps) {
+  Sums sums;
+  if (tile_rows == 1) {
+    LeafSums<1>(weights, inputs, tile_rows, steps, sums.values);
+  } else if (tile_rows == 2) {
+    LeafSums<2>(weights, inputs, tile_rows, steps, sums.values);
+  } else {
+    for (size_t n = 0; n < 4; n += kRowsAtOnce) {
+      LeafSums<kRowsAtOnce>(weights, inputs + n * kLanes, tile_rows, steps, sums.values + 4 * n);
+    }
   }
-  for (; n + 2 <= tile_rows; n += 2) {
-    LeafSums<2>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
-  }
-  if (n < tile_rows) LeafSums<1>(weights, inputs + n * kLanes, tile_rows, steps, sums + 4 * n);
+  return sums;
 }
 
 // 8 bytes of E2M1 pairs under one block scale. The magnitude's three bits are its exponent and the
@@ -145,57 +163,88 @@ float* LeafMemory(int64_t floats) {
   return static_cast<float*>(memory.get());
 }
 
-// Sums of 4 weight rows for the rows of a tile.
-struct Sums {
-  std::array<float, kMaxTileRows * kJobFeatures> values;  // [row][feature]
-};
-
-Sums operator+(const Sums& a, const Sums& b) {
-  Sums sum;
-  for (size_t i = 0; i < sum.values.size(); ++i) sum.values[i] = a.values[i] + b.values[i];
-  return sum;
-}
-
-void StoreTile(const LinearJob& job, int64_t first_feature, int64_t first_row, const Sums& totals) {
+// Multiplies the totals by the features' factors, rounds and stores them.
+void StoreTile(const LinearJob& job, int64_t first_feature, int64_t first_row,
+               const float* factors /* [16], repeating 4 */, const Sums& totals) {
+  const F32 d;
   const int64_t features = std::min(kJobFeatures, job.out_end - first_feature);
   const int64_t rows = std::min(job.inputs->tile_rows(), job.out.rows - first_row);
-  for (int64_t m = 0; m < features; ++m) {
-    const float factor = reference::OutputFactor(*job.weight, first_feature + m);
-    for (int64_t n = 0; n < rows; ++n) {
-      Store(job.out, first_row + n, first_feature + m,
-            totals.values[static_cast<size_t>(4 * n + m)] * factor);
+  WithType(job.out.dtype, [&](auto type) {
+    using T = decltype(type);
+    HWY_ALIGN T values[kLanes];  // [row][feature]
+    for (int64_t i = 0; i < kLanes; i += kVectorLanes) {
+      const VF32 scaled = hn::Mul(hn::Load(d, totals.values + i), hn::Load(d, factors + i));
+      StoreLanes(scaled, values + i);
     }
-  }
+    for (int64_t n = 0; n < rows; ++n) {
+      std::copy_n(values + 4 * n, features, RowOf<T>(job.out, first_row + n, first_feature));
+    }
+  });
 }
 
-void RunLinear(const LinearJob& job) {
+// Leaves decoded at once: enough to be worth a call, few enough for the first-level cache.
+int64_t LeavesPerChunk(int64_t num_leaves, int64_t leaf_length) {
+  constexpr int64_t kChunkColumns = 512;
+  int64_t leaves = 1;
+  while (leaves < num_leaves && 2 * leaves * leaf_length <= kChunkColumns) leaves *= 2;
+  return leaves;
+}
+
+// 4 output features for every tile of the job.
+void RunGroup(const LinearJob& job, int64_t first_feature, float* memory /* [4][chunk] */) {
   const LinearWeight& weight = *job.weight;
   const int64_t num_leaves = LeafCount(weight.in_features);
   const int64_t leaf_length = weight.in_features / num_leaves;
-  const int64_t steps = (leaf_length + kLanes - 1) / kLanes;
+  const int64_t leaf_steps = (leaf_length + kLanes - 1) / kLanes;
+  const int64_t chunk_leaves = LeavesPerChunk(num_leaves, leaf_length);
+  const int64_t stride = chunk_leaves * leaf_steps * kLanes;
   const int64_t tile_rows = job.inputs->tile_rows();
-  float* memory = LeafMemory(kJobFeatures * steps * kLanes);
-  const WeightRows rows{memory, steps * kLanes};
-  for (int64_t o = job.out_begin; o < job.out_end; o += kJobFeatures) {
-    std::array<LeafStack<Sums>, kMaxJobTiles> stacks;
-    for (int64_t leaf = 0; leaf < num_leaves; ++leaf) {
-      for (int64_t m = 0; m < kJobFeatures; ++m) {
-        DecodeRow(weight, std::min(o + m, job.out_end - 1), leaf * leaf_length,
-                  (leaf + 1) * leaf_length, memory + m * rows.stride);
-      }
-      for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {
-        const float* inputs = job.inputs->f32() + tile * job.inputs->tile_stride() +
-                              leaf * steps * tile_rows * kLanes;
-        Sums sums;
-        TileSums(rows, inputs, tile_rows, steps, sums.values.data());
-        stacks[static_cast<size_t>(tile - job.tile_begin)].Push(leaf, sums);
-      }
+  std::array<LeafStack<Sums>, kMaxJobTiles> stacks;
+  for (int64_t chunk = 0; chunk < num_leaves; chunk += chunk_leaves) {
+    for (int64_t m = 0; m < kJobFeatures; ++m) {
+      DecodeRow(weight, std::min(first_feature + m, job.out_end - 1), chunk * leaf_length,
+                (chunk + chunk_leaves) * leaf_length, memory + m * stride);
     }
     for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {
-      StoreTile(job, o, tile * tile_rows,
-                stacks[static_cast<size_t>(tile - job.tile_begin)].Total(num_leaves));
+      const float* inputs = job.inputs->f32() + tile * job.inputs->tile_stride();
+      for (int64_t leaf = chunk; leaf < chunk + chunk_leaves; ++leaf) {
+        const WeightRows rows{memory + (leaf - chunk) * leaf_steps * kLanes, stride};
+        stacks[static_cast<size_t>(tile - job.tile_begin)].Push(
+            leaf,
+            TileSums(rows, inputs + leaf * leaf_steps * tile_rows * kLanes, tile_rows, leaf_steps));
+      }
     }
   }
+  HWY_ALIGN float factors[kLanes];
+  for (int64_t i = 0; i < kLanes; ++i) {
+    const int64_t feature = std::min(first_feature + i % kJobFeatures, job.out_end - 1);
+    factors[i] = reference::OutputFactor(weight, feature);
+  }
+  for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {
+    StoreTile(job, first_feature, tile * tile_rows, factors,
+              stacks[static_cast<size_t>(tile - job.tile_begin)].Total(num_leaves));
+  }
+}
+
+// Memory for the decoded rows that this thread keeps; zeroed, so that padding beyond K stays zero.
+float* RowMemory(int64_t floats) {
+  thread_local Buffer memory;
+  thread_local int64_t capacity = 0;
+  if (floats > capacity) {
+    memory = AllocateAligned(floats * 4);
+    capacity = floats;
+  }
+  std::fill_n(static_cast<float*>(memory.get()), floats, 0.0f);
+  return static_cast<float*>(memory.get());
+}
+
+void RunLinear(const LinearJob& job) {
+  const int64_t k = job.weight->in_features;
+  const int64_t leaf_length = k / LeafCount(k);
+  const int64_t chunk_leaves = LeavesPerChunk(LeafCount(k), leaf_length);
+  const int64_t padded = (leaf_length + kLanes - 1) / kLanes * kLanes;
+  float* memory = RowMemory(kJobFeatures * chunk_leaves * padded);
+  for (int64_t o = job.out_begin; o < job.out_end; o += kJobFeatures) RunGroup(job, o, memory);
 }
 
 #endif

@@ -5,8 +5,7 @@
 #include <cstring>
 
 #include "talon/backend/cpu/aligned_memory.h"
-#include "talon/backend/cpu/element.h"
-#include "talon/numeric/nvfp4.h"
+#include "talon/backend/cpu/pack_row.h"
 
 namespace talon::cpu {
 
@@ -18,11 +17,12 @@ void PackedInputs::Reserve(int64_t size_bytes) {
 
 namespace {
 
-// One tile up to 8 rows, so that the weights are read once; beyond, the shape that reuses registers
-// best.
-int64_t TileRows(int64_t rows) {
-  if (rows > kMaxTileRows) return 4;
-  return rows == 1 ? 1 : (rows + 1) / 2 * 2;
+// Few rows make one tile, so that the weights are read once; many make tiles of the shape that
+// reuses registers best.
+int64_t TileRows(int64_t rows, InputKind kind) {
+  if (rows == 1) return 1;
+  const int64_t most = kind == InputKind::kBf16 ? kMaxTileRows : 4;
+  return rows > most ? 4 : (rows + 1) / 2 * 2;
 }
 
 }  // namespace
@@ -30,53 +30,22 @@ int64_t TileRows(int64_t rows) {
 void PackedInputs::Pack(const Tensor& x, InputKind kind, float input_scale, ThreadPool& pool) {
   kind_ = kind;
   rows_ = x.rows;
-  tile_rows_ = TileRows(x.rows);
+  tile_rows_ = TileRows(x.rows, kind);
   num_steps_ = (x.cols + StepElements(kind) - 1) / StepElements(kind);
   const int64_t element_bytes = kind == InputKind::kBf16 ? 2 : 4;
   Reserve(num_tiles() * tile_stride() * element_bytes);
   pool.Run(num_tiles(), [&](int64_t tile) {
-    std::memset(static_cast<std::byte*>(memory_.get()) + tile * tile_stride() * element_bytes, 0,
-                static_cast<size_t>(tile_stride() * element_bytes));
-    const int64_t end = std::min(rows_, (tile + 1) * tile_rows_);
-    for (int64_t row = tile * tile_rows_; row < end; ++row) PackRow(x, row, input_scale);
-  });
-}
-
-namespace {
-
-// The values of columns [begin, begin + count) as FP32, quantized in blocks of 16 for W4A4.
-void LoadStep(const Tensor& x, int64_t row, int64_t begin, int64_t count, float input_scale,
-              float* values /* [count] */) {
-  for (int64_t i = 0; i < count; ++i) values[i] = Load(x, row, begin + i);
-  if (input_scale <= 0.0f) return;
-  for (int64_t i = 0; i < count; i += kNvfp4BlockSize) {
-    float block[kNvfp4BlockSize];
-    QuantizeActivationBlock(values + i, input_scale, block);
-    std::copy_n(block, kNvfp4BlockSize, values + i);
-  }
-}
-
-}  // namespace
-
-void PackedInputs::PackRow(const Tensor& x, int64_t row, float input_scale) {
-  const int64_t step_elements = StepElements(kind_);
-  const int64_t first =
-      row / tile_rows_ * tile_stride() + row % tile_rows_ * step_elements;  // of the row's step 0
-  const bool copy = kind_ == InputKind::kBf16 && x.dtype == DType::kBF16 && input_scale <= 0.0f;
-  for (int64_t step = 0; step < num_steps_; ++step) {
-    const int64_t begin = step * step_elements;
-    const int64_t count = std::min(step_elements, x.cols - begin);
-    const int64_t to = first + step * tile_rows_ * step_elements;
-    if (copy) {
-      std::memcpy(static_cast<uint16_t*>(memory_.get()) + to, RowBf16(x, row) + begin,
-                  static_cast<size_t>(count) * sizeof(uint16_t));
-      continue;
+    auto* base = static_cast<std::byte*>(memory_.get()) + tile * tile_stride() * element_bytes;
+    std::memset(base, 0, static_cast<size_t>(tile_stride() * element_bytes));
+    const int64_t begin = tile * tile_rows_;
+    for (int64_t row = begin; row < std::min(rows_, begin + tile_rows_); ++row) {
+      const PackTarget target = {.first = base + (row - begin) * StepElements(kind) * element_bytes,
+                                 .dtype = kind == InputKind::kBf16 ? DType::kBF16 : DType::kF32,
+                                 .step_elements = StepElements(kind),
+                                 .step_stride = tile_rows_ * StepElements(kind)};
+      PackRow(x.Rows(row, 1).data, x.dtype, x.cols, input_scale, target);
     }
-    float values[32];
-    LoadStep(x, row, begin, count, input_scale, values);
-    const DType dtype = kind_ == InputKind::kBf16 ? DType::kBF16 : DType::kF32;
-    for (int64_t i = 0; i < count; ++i) StoreElement(memory_.get(), dtype, to + i, values[i]);
-  }
+  });
 }
 
 void PackedInputs::UnpackRow(int64_t row, std::span<float> out) const {

@@ -16,7 +16,7 @@ constexpr int64_t StepElements(InputKind kind) { return kind == InputKind::kBf16
 
 inline constexpr int64_t kMaxTileRows = 8;
 
-// Rows in tiles of 1, 2, 4, 6 or 8 (few rows: one tile; many: tiles of 4), laid out
+// Rows in tiles of 1, 2 or 4 (BF16: also 6 or 8, when that is all), laid out
 // [tile][step][row of tile][element of step]; rows beyond the last and columns beyond K are zero.
 // The memory is kept and grows as needed.
 class PackedInputs {
@@ -37,7 +37,6 @@ class PackedInputs {
   const float* f32() const { return static_cast<const float*>(memory_.get()); }
 
  private:
-  void PackRow(const Tensor& x, int64_t row, float input_scale);
   void Reserve(int64_t size_bytes);
 
   InputKind kind_ = InputKind::kF32;

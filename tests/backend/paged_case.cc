@@ -52,7 +52,9 @@ void PagedCase::FillCache(const std::vector<NewRows>& sequences, std::mt19937& r
   for (size_t s = 0; s < sequences.size(); ++s) {
     const int64_t first_seen =
         shape_.window == 0 ? 0 : std::max<int64_t>(0, sequences[s].begin - shape_.window + 1);
-    for (int64_t p = first_seen / kKvPageTokens * kKvPageTokens; p < sequences[s].end; ++p) {
+    // The slot before the first seen one has a page too, so that a mutant that reads it finds NaN.
+    const int64_t first_kept = std::max<int64_t>(0, first_seen - 1);
+    for (int64_t p = first_kept / kKvPageTokens * kKvPageTokens; p < sequences[s].end; ++p) {
       int32_t& page =
           pages_[s * static_cast<size_t>(table_stride_) + static_cast<size_t>(p / kKvPageTokens)];
       if (page < 0) {

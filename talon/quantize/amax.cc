@@ -1,7 +1,7 @@
 #include "talon/quantize/amax.h"
 
 #include <charconv>
-#include <cmath>
+#include <limits>
 #include <string_view>
 
 #include "talon/base/error.h"
@@ -33,9 +33,8 @@ float ParseAmax(const std::string& source, const std::string& key, const Json& v
   } else {
     Refuse(source, key, value);
   }
-  const auto narrowed = static_cast<float>(amax);
-  if (!std::isfinite(narrowed) || narrowed <= 0.0f) Refuse(source, key, value);
-  return narrowed;
+  if (!(amax > 0.0 && amax <= std::numeric_limits<float>::max())) Refuse(source, key, value);
+  return static_cast<float>(amax);
 }
 
 InputAmax ParseModelOptAmax(const std::string& source, const Json& calibrated) {

@@ -1,9 +1,9 @@
 #include "talon/quantize/quant_description.h"
 
 #include <fnmatch.h>
+#include <regex.h>
 
 #include <algorithm>
-#include <regex>
 
 #include <fmt/format.h>
 
@@ -100,12 +100,24 @@ QuantDescription Describe(const Json& config, const std::string& source) {
   return DescribeFlattened(config, source);
 }
 
-bool MatchesRegex(const std::string& pattern, const std::string& name) {
-  try {
-    return std::regex_search(name, std::regex(pattern), std::regex_constants::match_continuous);
-  } catch (const std::regex_error&) {
+void ReplaceAll(std::string& text, const std::string& from, const std::string& to) {
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+}
+
+// Python's re.match for the patterns that ignore lists hold: POSIX extended expressions, with the
+// two spellings that those lack. A pattern beyond that matches nothing.
+bool MatchesRegex(std::string pattern, const std::string& name) {
+  ReplaceAll(pattern, "(?:", "(");
+  ReplaceAll(pattern, "\\d", "[0-9]");
+  regex_t compiled;
+  if (::regcomp(&compiled, fmt::format("^({})", pattern).c_str(), REG_EXTENDED | REG_NOSUB) != 0) {
     return false;
   }
+  const bool matches = ::regexec(&compiled, name.c_str(), 0, nullptr, 0) == 0;
+  ::regfree(&compiled);
+  return matches;
 }
 
 }  // namespace

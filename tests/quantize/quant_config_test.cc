@@ -80,15 +80,17 @@ TEST(QuantDescription, NamesWhatVllmRefuses) {
 }
 
 TEST(QuantDescription, CompressedTensorsMatchesNamesAndRegularExpressions) {
-  const Json config = Config(R"({"quant_method": "compressed-tensors",
-    "format": "nvfp4-pack-quantized", "ignore": ["lm_head", "re:.*vision.*", "re:(("],
-    "config_groups": {"group_0": {"input_activations": {"num_bits": 4}}}})");
+  const Json config = Config(R"json({"quant_method": "compressed-tensors",
+    "format": "nvfp4-pack-quantized",
+    "ignore": ["lm_head", "re:.*vision.*", "re:model\\.layers\\.\\d+\\.(?:mlp|x)", "re:(("],
+    "config_groups": {"group_0": {"input_activations": {"num_bits": 4}}}})json");
   const auto description = DescribeConfig({{"quantization_config", config}})[0];
   EXPECT_TRUE(description.quantizes_activations);
   EXPECT_TRUE(description.Ignores("lm_head"));
   EXPECT_FALSE(description.Ignores("model.lm_head"));
   EXPECT_TRUE(description.Ignores("model.vision_tower.fc1"));
-  EXPECT_FALSE(description.Ignores("model.layers.0.mlp.up_proj"));
+  EXPECT_TRUE(description.Ignores("model.layers.17.mlp.up_proj"));
+  EXPECT_FALSE(description.Ignores("model.layers.17.self_attn.q_proj"));
 }
 
 }  // namespace

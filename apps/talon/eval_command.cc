@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "apps/talon/command_line.h"
 #include "apps/talon/commands.h"
 #include "apps/talon/eval_setup.h"
 #include "talon/base/atomic_output.h"
@@ -92,6 +93,7 @@ EvalReport MakeReport(const Flags& flags, const EvalSetup& setup, const Evaluati
   report.answer_tokens = evaluation.answer_tokens();
   report.skipped = setup.data->skipped();
   report.version = kVersion;
+  report.command = CommandLine();
   return report;
 }
 

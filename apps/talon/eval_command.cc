@@ -56,7 +56,7 @@ std::vector<LinearNumerics> AllNumerics(const std::vector<std::string>& names) {
 
 // Every drafter under every numerics; one without NVFP4 linears runs once.
 std::vector<DrafterRun> EvaluateAll(const Flags& flags, const Session& session,
-                                    Evaluation& evaluation) {
+                                    const Evaluation& evaluation) {
   std::vector<DrafterRun> runs;
   for (const std::string& path : flags.eval.drafters) {
     std::set<std::string> done;

@@ -9,7 +9,6 @@
 
 #include "talon/base/error.h"
 #include "talon/base/progress.h"
-#include "talon/eval/live.h"
 #include "talon/eval/replay.h"
 
 namespace talon {
@@ -46,24 +45,28 @@ int64_t Evaluation::PositionsNeeded(int64_t k) const {
   return std::min(options_.max_positions, longest_prompt_ + store_.manifest().max_tokens + k + 1);
 }
 
-DecodeSpeeds Evaluation::TimeWithoutDrafts() {
+// From the first token of each answer on: prompt processing is not decoding.
+DecodeSpeeds Evaluation::SpeedsOf(const LiveRun& run) const {
   DecodeSpeeds speeds;
-  if (timed_keys_.empty()) return speeds;
-  const LiveRun run = DecodeLive(verifier_, nullptr, store_, timed_keys_,
-                                 {.max_num_seqs = 1, .max_positions = PositionsNeeded(0)});
-  RequireEqual(LiveDifferences(run, store_, timed_keys_, {}), timed_keys_.size());
   for (size_t i = 0; i < timed_keys_.size(); ++i) {
     const LiveAnswer& answer = run.answers[i];
     DecodeSpeed& speed = speeds[store_.Read(timed_keys_[i]).category];
     speed.tokens += std::ssize(answer.tokens) - 1;
     speed.seconds += answer.total_seconds - answer.first_token_seconds;
-    plain_first_token_seconds_.push_back(answer.first_token_seconds);
   }
   return speeds;
 }
 
+DecodeSpeeds Evaluation::TimeWithoutDrafts() const {
+  if (timed_keys_.empty()) return {};
+  const LiveRun run = DecodeLive(verifier_, nullptr, store_, timed_keys_,
+                                 {.max_num_seqs = 1, .max_positions = PositionsNeeded(0)});
+  RequireEqual(LiveDifferences(run, store_, timed_keys_, {}), timed_keys_.size());
+  return SpeedsOf(run);
+}
+
 std::vector<DrafterRun> Evaluation::Evaluate(const Drafter& drafter,
-                                             const DrafterRun& description) {
+                                             const DrafterRun& description) const {
   std::vector<DrafterRun> runs;
   for (const int64_t k : options_.num_speculative_tokens) {
     runs.push_back(description);
@@ -100,8 +103,6 @@ void Evaluation::Replay(const Drafter& drafter, std::vector<DrafterRun>& runs) c
   }
 }
 
-// Prompt processing is taken off by the time the run without drafts needed to its first token, so
-// that what the drafter adds to it counts against the drafter.
 void Evaluation::TimeWithDrafts(const Drafter& drafter, DrafterRun& run) const {
   if (timed_keys_.empty()) return;
   const LiveRun live = DecodeLive(verifier_, &drafter, store_, timed_keys_,
@@ -110,11 +111,7 @@ void Evaluation::TimeWithDrafts(const Drafter& drafter, DrafterRun& run) const {
                                    .max_positions = PositionsNeeded(run.k)});
   const auto replayed = RoundsOf(run, timed_keys_);
   RequireEqual(LiveDifferences(live, store_, timed_keys_, replayed), timed_keys_.size());
-  for (size_t i = 0; i < timed_keys_.size(); ++i) {
-    DecodeSpeed& speed = run.speeds[store_.Read(timed_keys_[i]).category];
-    speed.tokens += std::ssize(live.answers[i].tokens) - 1;
-    speed.seconds += live.answers[i].total_seconds - plain_first_token_seconds_.at(i);
-  }
+  run.speeds = SpeedsOf(live);
 }
 
 void Evaluation::CheckLive(const Drafter& drafter, DrafterRun& run) const {

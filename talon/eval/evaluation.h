@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "talon/eval/eval_report.h"
+#include "talon/eval/live.h"
 #include "talon/eval/trace_store.h"
 #include "talon/model/drafter.h"
 #include "talon/model/gemma.h"
@@ -29,11 +30,11 @@ class Evaluation {
              const EvaluationOptions& options);
 
   // Decodes the timed prompts without drafts. Throws kInternal when a text differs from its trace.
-  DecodeSpeeds TimeWithoutDrafts();
+  DecodeSpeeds TimeWithoutDrafts() const;
 
   // One run per k. `description` gives label, path, identity and numerics. Throws kInternal, naming
   // prompts, when a decode differs from its trace or its replay.
-  std::vector<DrafterRun> Evaluate(const Drafter& drafter, const DrafterRun& description);
+  std::vector<DrafterRun> Evaluate(const Drafter& drafter, const DrafterRun& description) const;
 
   int64_t answer_tokens() const { return answer_tokens_; }
 
@@ -41,6 +42,7 @@ class Evaluation {
   void Replay(const Drafter& drafter, std::vector<DrafterRun>& runs) const;
   void TimeWithDrafts(const Drafter& drafter, DrafterRun& run) const;
   void CheckLive(const Drafter& drafter, DrafterRun& run) const;
+  DecodeSpeeds SpeedsOf(const LiveRun& run) const;
   std::vector<std::vector<Round>> RoundsOf(const DrafterRun& run,
                                            std::span<const TraceKey> keys) const;
   int64_t PositionsNeeded(int64_t k) const;
@@ -50,7 +52,6 @@ class Evaluation {
   std::vector<TraceKey> keys_;
   std::vector<TraceKey> timed_keys_;
   EvaluationOptions options_;
-  std::vector<double> plain_first_token_seconds_;  // [timed_keys_]
   int64_t answer_tokens_ = 0;
   int64_t longest_prompt_ = 0;
 };

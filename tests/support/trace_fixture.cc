@@ -72,6 +72,7 @@ TraceComparison CompareTraces(std::span<const SpeculativeTrace> expected,
       const auto other = found.find(start);
       if (other != found.end() && other->second == round) {
         ++equal_rounds;
+        result.equal_starts.emplace(i, start);
       } else if (difference.empty()) {
         difference =
             fmt::format("after output token {}: {}; expected {}", start,

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace talon::test {
@@ -31,7 +33,8 @@ struct TraceComparison {
   int64_t traces = 0;
   int64_t equal_traces = 0;  // same text and all rounds equal
   int64_t equal_texts = 0;
-  std::vector<std::string> differences;  // the first difference of each unequal trace
+  std::vector<std::string> differences;               // the first difference of each unequal trace
+  std::set<std::pair<size_t, int64_t>> equal_starts;  // trace and output token of equal rounds
 };
 
 // `actual[i]` answers the prompt of `expected[i]`.

@@ -79,6 +79,25 @@ struct SamplingRow {
   int64_t position = 0;  // position of the token being chosen
 };
 
+// What a request's history does to one logit x, in this order and in F32: x += bias; x *=
+// repetition when x <= 0, else x *= 1 / repetition; x -= frequency; x -= presence.
+struct LogitAdjustment {
+  int32_t row = 0;
+  int32_t token = 0;
+  float bias = 0.0f;  // -infinity bans the token
+  float repetition = 1.0f;
+  float frequency = 0.0f;  // the penalty times the token's count
+  float presence = 0.0f;
+};
+
+// Log-probabilities of rows, each log_softmax(logits[r]) as F32; backend memory.
+struct LogprobOutput {
+  int64_t num_top = 0;
+  float* chosen = nullptr;        // [rows]
+  int32_t* top_tokens = nullptr;  // [rows, num_top], likeliest first, equal ones by id
+  float* top_logprobs = nullptr;  // [rows, num_top]
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -130,6 +149,12 @@ class Backend {
   virtual void Argmax(const Tensor& logits, int32_t* tokens /* [rows] */) = 0;
   virtual void Sample(const Tensor& logits, const SamplingRow* rows /* [rows] */,
                       int32_t* tokens /* [rows] */) = 0;
+  // Changes single logits in place; each (row, token) occurs once in `adjustments`.
+  virtual void AdjustLogits(const Tensor& logits, const LogitAdjustment* adjustments /* [count] */,
+                            int64_t count) = 0;
+  // The log-probabilities of tokens[r] and of the num_top <= cols likeliest tokens of each row.
+  virtual void Logprobs(const Tensor& logits, const int32_t* tokens /* [rows] */,
+                        const LogprobOutput& out) = 0;
   // Draft ids to verifier ids in place: ids[i] += offsets[ids[i]]; null offsets: identity.
   virtual void MapDraftIds(const int32_t* offsets /* [draft_vocab] */, int64_t count,
                            int32_t* ids) = 0;

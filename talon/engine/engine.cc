@@ -1,6 +1,7 @@
 #include "talon/engine/engine.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "talon/base/error.h"
@@ -100,6 +101,7 @@ int64_t Engine::Submit(GenerationRequest request) {
   auto sequence = std::make_unique<Sequence>();
   sequence->id = next_request_id_++;
   sequence->tokens = request.prompt_ids;
+  sequence->history = TokenHistory::For(request);
   sequence->request = std::move(request);
   waiting_.push_back(std::move(sequence));
   return waiting_.back()->id;
@@ -201,6 +203,11 @@ std::vector<GenerationResult> Engine::Generate(
       if (on_output) on_output(output);
       GenerationResult& result = results[static_cast<size_t>(output.request_id - first_id)];
       result.tokens.insert(result.tokens.end(), output.tokens.begin(), output.tokens.end());
+      std::move(output.logprobs.begin(), output.logprobs.end(),
+                std::back_inserter(result.logprobs));
+      if (!output.prompt_logprobs.empty()) {
+        result.prompt_logprobs = std::move(output.prompt_logprobs);
+      }
       if (output.has_round) result.rounds.push_back(std::move(output.round));
       result.finish_reason = output.finish_reason;
     }

@@ -35,6 +35,9 @@ struct EngineOptions {
 using FeatureSink =
     std::function<void(int64_t request_id, int64_t first_position, const Tensor& features)>;
 
+struct ChoiceRow;
+struct Choices;
+
 class Engine {
  public:
   // `drafter` may be null. Throws kInvalidArgument for options that do not fit the models.
@@ -65,12 +68,15 @@ class Engine {
  private:
   struct Sequence;
   struct Step_;
+  struct StepItem;
 
   void Admit();
   void Schedule(Step_& step);
   void RunVerifier(Step_& step);
   void ChooseTokens(Step_& step);
   std::vector<StepOutput> Commit(Step_& step);
+  static void AddPromptLogprobs(StepItem& item, std::vector<ChoiceRow>& rows);
+  static void CommitTokens(StepItem& item, Choices& choices, StepOutput& output);
   void Draft(Step_& step);
   int64_t DraftsFor(const Sequence& sequence) const;
   void EmitFeatures(const Step_& step);

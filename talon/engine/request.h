@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace talon {
@@ -13,13 +14,24 @@ struct SamplingParams {
   double top_p = 1.0;
   double min_p = 0.0;
   uint64_t seed = 0;
+  // As in vLLM: repetition counts tokens of prompt and answer, the others those of the answer.
+  double repetition_penalty = 1.0;  // above 0
+  double presence_penalty = 0.0;
+  double frequency_penalty = 0.0;
+  std::vector<std::pair<int32_t, float>> logit_bias;  // each token once
+  int64_t min_tokens = 0;  // stop and held-back tokens cannot be chosen before this many others
+  // Likeliest tokens to report beside each token's log-probability; -1: report none. Prompt
+  // log-probabilities are of its second token and later ones.
+  int64_t num_logprobs = -1;
+  int64_t num_prompt_logprobs = -1;
 };
 
 struct GenerationRequest {
   std::vector<int32_t> prompt_ids;  // BOS included
   SamplingParams sampling;
   int64_t max_tokens = 16;
-  std::vector<int32_t> stop_token_ids;  // end the answer; the stop token itself is part of it
+  std::vector<int32_t> stop_token_ids;       // end the answer; the stop token itself is part of it
+  std::vector<int32_t> held_back_token_ids;  // see min_tokens
   // Drafts per round; -1 takes the engine's number.
   int64_t num_speculative_tokens = -1;
 };
@@ -33,10 +45,19 @@ struct Round {
   int64_t accepted = 0;
 };
 
+// Log-probabilities at one place of a text: log_softmax of the verifier's logits, before penalties
+// and temperature (vLLM's raw_logprobs).
+struct TokenLogprobs {
+  float logprob = 0.0f;                        // of the token that stands there
+  std::vector<std::pair<int32_t, float>> top;  // the likeliest tokens, likeliest first
+};
+
 // What one request gained in one step.
 struct StepOutput {
   int64_t request_id = 0;
   std::vector<int32_t> tokens;
+  std::vector<TokenLogprobs> logprobs;         // of `tokens`, when asked for
+  std::vector<TokenLogprobs> prompt_logprobs;  // [prompt size - 1], with the first output
   bool has_round = false;
   Round round;
   FinishReason finish_reason = FinishReason::kNone;
@@ -45,6 +66,8 @@ struct StepOutput {
 // A whole answer, as Engine::Generate returns it.
 struct GenerationResult {
   std::vector<int32_t> tokens;
+  std::vector<TokenLogprobs> logprobs;
+  std::vector<TokenLogprobs> prompt_logprobs;
   std::vector<Round> rounds;
   FinishReason finish_reason = FinishReason::kNone;
 };

@@ -1,15 +1,13 @@
 // One round of the engine: verifier forward, choice of tokens, commitment, drafting.
 // Source: specs/eagle3.md 2.4, 3.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "talon/engine/sequence.h"
 
 namespace talon {
 namespace {
-
-// Rows whose logits are held at once: bounds memory at 262,144 logits a row.
-constexpr int64_t kLogitRows = 64;
 
 SamplingRow RowSampling(const SamplingParams& params, int64_t position) {
   SamplingRow row;
@@ -37,43 +35,76 @@ void Engine::RunVerifier(Step_& step) {
   step.hidden = verifier_.Forward(batch, pool_->verifier_layers(), capture, arena_);
 }
 
+// Rows of a prompt chunk whose next token's log-probability is asked for and not known yet.
+void Engine::AddPromptLogprobs(Step_::Item& item, std::vector<ChoiceRow>& rows) {
+  Sequence& sequence = *item.sequence;
+  const int64_t asked = sequence.request.sampling.num_prompt_logprobs;
+  item.first_prompt_logprob = static_cast<int64_t>(rows.size());
+  if (asked < 0 || !sequence.prefilling()) return;
+  for (int64_t row = 0; row < item.num_rows; ++row) {
+    const int64_t position = sequence.num_computed + row;
+    if (position != sequence.num_prompt_logprobs || position + 1 >= sequence.prompt_size())
+      continue;
+    ChoiceRow choice;
+    choice.hidden_row = static_cast<int32_t>(item.first_row + row);
+    choice.sampling.position = position + 1;
+    choice.known_token = sequence.tokens[static_cast<size_t>(position) + 1];
+    choice.num_logprobs = asked;
+    rows.push_back(choice);
+    ++item.num_prompt_logprobs;
+    ++sequence.num_prompt_logprobs;
+  }
+}
+
 // Chooses a token after every row of decoding sequences and after the last row of a finished
-// prompt.
+// prompt. Row t of a sequence comes after its t first drafts.
 void Engine::ChooseTokens(Step_& step) {
-  std::vector<int32_t> rows;
-  std::vector<SamplingRow> sampling;
-  bool greedy = true;
+  std::vector<ChoiceRow> rows;
+  std::vector<LogitAdjustment> adjustments;
   for (Step_::Item& item : step.items) {
+    AddPromptLogprobs(item, rows);
     if (!item.samples) continue;
     const Sequence& sequence = *item.sequence;
+    const SamplingParams& sampling = sequence.request.sampling;
     item.num_choices = sequence.prefilling() ? 1 : item.num_rows;
     item.first_choice = static_cast<int64_t>(rows.size());
-    for (int64_t row = item.num_rows - item.num_choices; row < item.num_rows; ++row) {
-      rows.push_back(static_cast<int32_t>(item.first_row + row));
-      sampling.push_back(RowSampling(sequence.request.sampling, sequence.num_computed + row + 1));
-    }
-    greedy = greedy && sequence.request.sampling.temperature == 0.0;
-  }
-  const auto total = static_cast<int64_t>(rows.size());
-  step.chosen.resize(rows.size());
-  if (total == 0) return;
-  const int32_t* row_ids = UploadArray<int32_t>(backend_, arena_, rows);
-  const SamplingRow* row_sampling = UploadArray<SamplingRow>(backend_, arena_, sampling);
-  int32_t* chosen = arena_.TakeArray<int32_t>(total);
-  for (int64_t begin = 0; begin < total; begin += kLogitRows) {
-    const Arena::Scope scope(arena_);
-    const int64_t count = std::min(kLogitRows, total - begin);
-    const Tensor hidden = arena_.Take(count, step.hidden.cols, step.hidden.dtype);
-    backend_.GatherRows(step.hidden, row_ids + begin, hidden);
-    const Tensor logits = arena_.Take(count, verifier_.config().vocab_size, DType::kF32);
-    verifier_.Logits(hidden, logits, arena_);
-    if (greedy) {
-      backend_.Argmax(logits, chosen + begin);
-    } else {
-      backend_.Sample(logits, row_sampling + begin, chosen + begin);
+    for (int64_t i = 0; i < item.num_choices; ++i) {
+      const int64_t row = item.num_rows - item.num_choices + i;
+      if (sequence.history != nullptr) {
+        const std::span drafts(sequence.drafts);
+        sequence.history->Append(drafts.first(static_cast<size_t>(i)),
+                                 static_cast<int32_t>(rows.size()), adjustments);
+      }
+      ChoiceRow choice;
+      choice.hidden_row = static_cast<int32_t>(item.first_row + row);
+      choice.sampling = RowSampling(sampling, sequence.num_computed + row + 1);
+      choice.num_logprobs = sampling.num_logprobs;
+      rows.push_back(choice);
     }
   }
-  backend_.Download(chosen, total * static_cast<int64_t>(sizeof(int32_t)), step.chosen.data());
+  step.choices = TokenChooser(verifier_).Choose(step.hidden, rows, adjustments, arena_);
+}
+
+// Appends the chosen tokens up to the first that ends the answer.
+void Engine::CommitTokens(Step_::Item& item, Choices& choices, StepOutput& output) {
+  Sequence& sequence = *item.sequence;
+  const std::vector<int32_t>& stops = sequence.request.stop_token_ids;
+  for (int64_t i = 0; i <= item.accepted && !sequence.finished(); ++i) {
+    const auto at = static_cast<size_t>(item.first_choice + i);
+    const int32_t token = choices.tokens[at];
+    sequence.tokens.push_back(token);
+    output.tokens.push_back(token);
+    if (sequence.history != nullptr) sequence.history->Commit(token);
+    if (sequence.request.sampling.num_logprobs >= 0) {
+      output.logprobs.push_back(std::move(choices.logprobs[at]));
+    }
+    if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
+      sequence.finish_reason = FinishReason::kStop;
+    } else if (++sequence.num_generated >= sequence.request.max_tokens) {
+      sequence.finish_reason = FinishReason::kLength;
+    }
+  }
+  output.finish_reason = sequence.finish_reason;
 }
 
 // Accepts the leading drafts that equal the verifier's choices, appends the chosen tokens, applies
@@ -83,14 +114,18 @@ std::vector<StepOutput> Engine::Commit(Step_& step) {
   for (Step_::Item& item : step.items) {
     Sequence& sequence = *item.sequence;
     item.committed_rows = item.num_rows;
+    const auto logprobs = step.choices.logprobs.begin() + item.first_prompt_logprob;
+    std::move(logprobs, logprobs + item.num_prompt_logprobs,
+              std::back_inserter(sequence.prompt_logprobs));
     if (!item.samples) {
       sequence.num_computed += item.num_rows;
       continue;
     }
-    const int32_t* chosen = step.chosen.data() + item.first_choice;
     StepOutput output;
     output.request_id = sequence.id;
+    output.prompt_logprobs = std::exchange(sequence.prompt_logprobs, {});
     if (!sequence.prefilling()) {
+      const int32_t* chosen = step.choices.tokens.data() + item.first_choice;
       const std::vector<int32_t>& drafts = sequence.drafts;
       while (item.accepted < static_cast<int64_t>(drafts.size()) &&
              drafts[static_cast<size_t>(item.accepted)] == chosen[item.accepted]) {
@@ -101,18 +136,7 @@ std::vector<StepOutput> Engine::Commit(Step_& step) {
       output.round = {drafts, item.accepted};
     }
     sequence.num_computed += item.committed_rows;
-    for (int64_t i = 0; i <= item.accepted && !sequence.finished(); ++i) {
-      const int32_t token = chosen[i];
-      sequence.tokens.push_back(token);
-      output.tokens.push_back(token);
-      const std::vector<int32_t>& stops = sequence.request.stop_token_ids;
-      if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
-        sequence.finish_reason = FinishReason::kStop;
-      } else if (++sequence.num_generated >= sequence.request.max_tokens) {
-        sequence.finish_reason = FinishReason::kLength;
-      }
-    }
-    output.finish_reason = sequence.finish_reason;
+    CommitTokens(item, step.choices, output);
     outputs.push_back(std::move(output));
   }
   return outputs;

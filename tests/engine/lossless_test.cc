@@ -3,11 +3,9 @@
 // does.
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "talon/base/error.h"
 #include "talon/engine/engine.h"
-#include "talon/model/load.h"
+#include "tests/engine/demo_pair.h"
 #include "tests/support/test_data.h"
 
 namespace talon::test {
@@ -15,35 +13,10 @@ namespace {
 
 constexpr int64_t kTokens = 256;
 
-std::filesystem::path DemoPath(const std::string& name) {
-  return std::filesystem::path(TALON_SOURCE_DIR) / "models/demo" / name;
-}
-
-struct Pair {
-  std::unique_ptr<Backend> backend;
-  LoadedVerifier verifier;
-  LoadedDrafter drafter;
-
-  explicit Pair(int threads) : backend(MakeBackend({"cpu", threads})) {
-    verifier = LoadVerifier(*backend, DemoPath("verifier"), {DType::kBF16});
-    drafter = LoadDrafter(DemoPath("drafter"), {DType::kBF16}, *verifier.model);
-  }
-};
+using Pair = DemoPair;
 
 GenerationRequest Request(uint32_t seed, double temperature) {
-  std::mt19937 random(seed);
-  GenerationRequest request;
-  request.prompt_ids = {2};
-  const int64_t length = 20 + static_cast<int64_t>(random() % 150);
-  for (int64_t i = 0; i < length; ++i) {
-    request.prompt_ids.push_back(static_cast<int32_t>(300 + random() % 4000));
-  }
-  request.max_tokens = kTokens;
-  request.sampling.temperature = temperature;
-  request.sampling.top_k = 64;
-  request.sampling.top_p = 0.95;
-  request.sampling.seed = seed;
-  return request;
+  return RandomRequest(seed, temperature, kTokens);
 }
 
 std::vector<GenerationRequest> Requests(int count) {
@@ -69,7 +42,7 @@ std::vector<std::vector<int32_t>> Answers(const Pair& pair, std::vector<Generati
 
 TEST(Lossless, DraftsBatchesChunksAndThreadsChangeNoToken) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair(0);
+  const Pair pair;
   EngineOptions plain;
   plain.max_num_seqs = 1;
   const auto expected = Answers(pair, Requests(6), plain);
@@ -92,7 +65,7 @@ TEST(Lossless, DraftsBatchesChunksAndThreadsChangeNoToken) {
 
 TEST(Lossless, LaterRequestsEqualEarlierOnes) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair(0);
+  const Pair pair;
   EngineOptions options;
   options.num_speculative_tokens = 3;
   options.max_num_seqs = 2;
@@ -105,7 +78,7 @@ TEST(Lossless, LaterRequestsEqualEarlierOnes) {
 
 TEST(Lossless, PagesComeBack) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair(0);
+  const Pair pair;
   EngineOptions options;
   options.num_speculative_tokens = 3;
   options.max_num_seqs = 2;
@@ -117,7 +90,7 @@ TEST(Lossless, PagesComeBack) {
 
 TEST(Engine, RefusesRequestsThatCanNeverRun) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair(0);
+  const Pair pair;
   Engine engine(*pair.verifier.model, pair.drafter.model.get(), EngineOptions());
   GenerationRequest request;
   EXPECT_THROW(engine.Submit(request), Error) << "empty prompt";
@@ -132,7 +105,7 @@ TEST(Engine, RefusesRequestsThatCanNeverRun) {
 
 TEST(Engine, CancelledRequestsFreeTheirPagesAtOnce) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair(0);
+  const Pair pair;
   EngineOptions options;
   options.max_num_seqs = 1;
   Engine engine(*pair.verifier.model, pair.drafter.model.get(), options);

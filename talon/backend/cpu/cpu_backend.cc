@@ -133,6 +133,19 @@ class CpuBackend : public Backend {
               [&](int64_t r) { tokens[r] = SampleToken(RowF32(logits, r), logits.cols, rows[r]); });
   }
 
+  void AdjustLogits(const Tensor& logits, const LogitAdjustment* adjustments,
+                    int64_t count) override {
+    for (int64_t i = 0; i < count; ++i) {
+      float& logit = RowF32(logits, adjustments[i].row)[adjustments[i].token];
+      logit = AdjustedLogit(logit, adjustments[i]);
+    }
+  }
+
+  void Logprobs(const Tensor& logits, const int32_t* tokens, const LogprobOutput& out) override {
+    pool_.Run(logits.rows,
+              [&](int64_t r) { LogprobsRow(RowF32(logits, r), logits.cols, tokens[r], r, out); });
+  }
+
   void MapDraftIds(const int32_t* offsets, int64_t count, int32_t* ids) override {
     if (offsets == nullptr) return;
     for (int64_t i = 0; i < count; ++i) ids[i] += offsets[ids[i]];

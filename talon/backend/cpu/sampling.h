@@ -1,4 +1,5 @@
-// Tokens from logits rows: sampling with temperature, min_p, top_k, top_p, and verification.
+// Tokens from logits rows: penalties and biases, sampling with temperature, min_p, top_k, top_p,
+// log-probabilities, and verification.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,13 @@ float SmallestAllowedLogit(const float* logits /* [vocab] */, int64_t vocab,
 // argmax(logit / temperature + Gumbel(seed, position, token)) over the allowed tokens; at
 // temperature 0 the argmax of the logits. Ties go to the lowest id; -1 when a logit is NaN.
 int32_t SampleToken(const float* logits /* [vocab] */, int64_t vocab, const SamplingRow& row);
+
+// The logit as `adjustment` changes it.
+float AdjustedLogit(float logit, const LogitAdjustment& adjustment);
+
+// Row `row` of Backend::Logprobs.
+void LogprobsRow(const float* logits /* [vocab] */, int64_t vocab, int32_t token, int64_t row,
+                 const LogprobOutput& out);
 
 // Length of the agreement between drafts and the verifier's tokens; see Backend::VerifyDrafts.
 int32_t CountAccepted(const int32_t* inputs, const int32_t* tokens, int64_t begin, int64_t end);

@@ -4,6 +4,7 @@
 
 #include "talon/backend/cuda/attention.h"
 #include "talon/backend/cuda/cuda_check.h"
+#include "talon/backend/cuda/logit_values.h"
 #include "talon/backend/cuda/row_ops.h"
 #include "talon/backend/cuda/sampling.h"
 #include "talon/backend/cuda_backend.h"
@@ -164,6 +165,15 @@ void CudaBackend::Argmax(const Tensor& logits, int32_t* tokens) {
 
 void CudaBackend::Sample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens) {
   if (logits.rows > 0) Check(LaunchSample(logits, rows, tokens, stream_), "Sample");
+}
+
+void CudaBackend::AdjustLogits(const Tensor& logits, const LogitAdjustment* adjustments,
+                               int64_t count) {
+  if (count > 0) Check(LaunchAdjustLogits(logits, adjustments, count, stream_), "AdjustLogits");
+}
+
+void CudaBackend::Logprobs(const Tensor& logits, const int32_t* tokens, const LogprobOutput& out) {
+  if (logits.rows > 0) Check(LaunchLogprobs(logits, tokens, out, stream_), "Logprobs");
 }
 
 void CudaBackend::MapDraftIds(const int32_t* offsets, int64_t count, int32_t* ids) {

@@ -55,6 +55,9 @@ class CudaBackend : public Backend {
   void Softcap(float cap, const Tensor& logits) override;
   void Argmax(const Tensor& logits, int32_t* tokens) override;
   void Sample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens) override;
+  void AdjustLogits(const Tensor& logits, const LogitAdjustment* adjustments,
+                    int64_t count) override;
+  void Logprobs(const Tensor& logits, const int32_t* tokens, const LogprobOutput& out) override;
   void MapDraftIds(const int32_t* offsets, int64_t count, int32_t* ids) override;
   void VerifyDrafts(const int32_t* inputs, const int32_t* tokens, const RowBatch& rows,
                     int32_t* accepted) override;

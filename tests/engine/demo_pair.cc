@@ -1,0 +1,52 @@
+#include "tests/engine/demo_pair.h"
+
+#include <random>
+
+#include "talon/engine/feature_extractor.h"
+
+namespace talon::test {
+
+std::filesystem::path DemoPath(const std::string& name) {
+  return std::filesystem::path(TALON_SOURCE_DIR) / "models/demo" / name;
+}
+
+DemoPair::DemoPair(int threads) : backend(MakeBackend({"cpu", threads})) {
+  verifier = LoadVerifier(*backend, DemoPath("verifier"), {DType::kBF16});
+  drafter = LoadDrafter(DemoPath("drafter"), {DType::kBF16}, *verifier.model);
+}
+
+GenerationRequest RandomRequest(uint32_t seed, double temperature, int64_t max_tokens) {
+  std::mt19937 random(seed);
+  GenerationRequest request;
+  request.prompt_ids = {2};
+  const int64_t length = 20 + static_cast<int64_t>(random() % 150);
+  for (int64_t i = 0; i < length; ++i) {
+    request.prompt_ids.push_back(static_cast<int32_t>(300 + random() % 4000));
+  }
+  request.max_tokens = max_tokens;
+  request.sampling.temperature = temperature;
+  request.sampling.top_k = 64;
+  request.sampling.top_p = 0.95;
+  request.sampling.seed = seed;
+  return request;
+}
+
+std::vector<std::vector<float>> LogitsOf(const DemoPair& pair, const std::vector<int32_t>& tokens) {
+  const GemmaModel& model = *pair.verifier.model;
+  const auto count = static_cast<int64_t>(tokens.size());
+  FeatureExtractor extractor(model, {model.config().num_layers()}, count);
+  const Tensor hidden = extractor.Run(tokens);
+  std::vector<std::vector<float>> rows;
+  Arena arena(model.backend());
+  const int64_t vocab = model.config().vocab_size;
+  for (int64_t i = 0; i < count; ++i) {
+    const Arena::Scope scope(arena);
+    const Tensor logits = arena.Take(1, vocab, DType::kF32);
+    model.Logits(hidden.Rows(i, 1), logits, arena);
+    const auto* values = static_cast<const float*>(logits.data);
+    rows.emplace_back(values, values + vocab);
+  }
+  return rows;
+}
+
+}  // namespace talon::test

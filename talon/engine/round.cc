@@ -43,8 +43,9 @@ void Engine::AddPromptLogprobs(Step_::Item& item, std::vector<ChoiceRow>& rows) 
   if (asked < 0 || !sequence.prefilling()) return;
   for (int64_t row = 0; row < item.num_rows; ++row) {
     const int64_t position = sequence.num_computed + row;
-    if (position != sequence.num_prompt_logprobs || position + 1 >= sequence.prompt_size())
+    if (position != sequence.num_prompt_logprobs || position + 1 >= sequence.prompt_size()) {
       continue;
+    }
     ChoiceRow choice;
     choice.hidden_row = static_cast<int32_t>(item.first_row + row);
     choice.sampling.position = position + 1;

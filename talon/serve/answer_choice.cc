@@ -19,6 +19,7 @@ AnswerTextOptions TextOptions(const GenerationSpec& spec, const ServedModel& mod
   AnswerTextOptions options;
   options.stop = spec.stop;
   options.include_stop_str_in_output = spec.include_stop_str_in_output;
+  options.min_tokens = spec.sampling.min_tokens;
   options.skip_special_tokens = spec.skip_special_tokens;
   if (spec.endpoint == Endpoint::kChat && model.reasoning) {
     options.reasoning = model.reasoning;
@@ -33,7 +34,8 @@ AnswerTextOptions TextOptions(const GenerationSpec& spec, const ServedModel& mod
 AnswerChoice::AnswerChoice(const GenerationSpec& spec, const ServedModel& model, size_t sequence)
     : spec_(spec),
       index_(sequence),
-      reader_(*model.tokenizer, TextOptions(spec, model, sequence)) {}
+      reader_(*model.tokenizer, TextOptions(spec, model, sequence)),
+      log_(*model.tokenizer, spec.return_tokens_as_token_ids) {}
 
 void AnswerChoice::Append(TextDelta text, Delta& delta) {
   if (!spec_.include_reasoning) text.reasoning.clear();
@@ -67,14 +69,37 @@ void AnswerChoice::EndAs(FinishReason reason) {
   }
 }
 
+std::string AnswerChoice::Echo() const {
+  return spec_.echo_texts.empty() ? "" : spec_.echo_texts[prompt_index()];
+}
+
+void AnswerChoice::AddPrompt(const SequenceProgress& progress, Delta& delta) {
+  if (prompt_added_ || progress.tokens.empty()) return;
+  prompt_added_ = true;
+  delta.echo = Echo();
+  if (spec_.sampling.num_prompt_logprobs < 0) return;
+  const std::vector<int32_t>& prompt = spec_.prompts[prompt_index()];
+  log_.Add(prompt[0], std::nullopt);
+  for (size_t i = 1; i < prompt.size(); ++i)
+    log_.Add(prompt[i], progress.prompt_logprobs.at(i - 1));
+}
+
 AnswerChoice::Delta AnswerChoice::Add(const SequenceProgress& progress) {
   Delta delta;
   if (finished()) return delta;
+  delta.first_logged = log_.tokens().size();
+  AddPrompt(progress, delta);
+  if (spec_.prompt_only && prompt_added_) {
+    finish_reason_ = "length";
+    delta.finished = true;
+    return delta;
+  }
   for (const Round& round : progress.rounds) {
     rounds_.emplace_back(static_cast<int64_t>(round.drafts.size()), round.accepted);
   }
   for (size_t i = 0; i < progress.tokens.size() && !finished(); ++i) {
     const bool last = i + 1 == progress.tokens.size();
+    if (spec_.wants_logprobs()) log_.Add(progress.tokens[i], progress.logprobs.at(i));
     AddToken(progress.tokens[i], last && progress.finish_reason == FinishReason::kStop, delta);
   }
   if (!finished() && progress.finish_reason != FinishReason::kNone) {

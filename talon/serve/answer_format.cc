@@ -38,9 +38,11 @@ Json AnswerFormat::Envelope(const char* object) const {
           {"system_fingerprint", model_.system_fingerprint}};
 }
 
-std::string AnswerFormat::EchoFor(const AnswerChoice& choice) const {
-  if (spec_.echo_texts.empty()) return "";
-  return spec_.echo_texts[choice.index() / static_cast<size_t>(spec_.n)];
+Json AnswerFormat::Logprobs(const AnswerChoice& choice, size_t first_logged) const {
+  const TokenLog& log = choice.log();
+  const auto tokens = log.tokens().subspan(first_logged);
+  if (tokens.empty()) return nullptr;
+  return chat() ? log.ChatJson(tokens) : log.CompletionJson(tokens);
 }
 
 Json AnswerFormat::Usage(const std::vector<AnswerChoice>& choices) const {
@@ -79,9 +81,9 @@ Json AnswerFormat::WholeChoice(const AnswerChoice& choice) const {
         {"reasoning", NullIfEmpty(text.reasoning)},
         {"reasoning_content", NullIfEmpty(text.reasoning)}};
   } else {
-    json["text"] = EchoFor(choice) + choice.text().content;
+    json["text"] = choice.Echo() + choice.text().content;
   }
-  json["logprobs"] = nullptr;
+  json["logprobs"] = Logprobs(choice, 0);
   json["finish_reason"] = choice.finish_reason();
   json["stop_reason"] = choice.stop_reason();
   if (spec_.return_token_ids) {
@@ -112,20 +114,16 @@ std::string AnswerFormat::Event(Json chunk, Json choice,
 
 std::string AnswerFormat::Opening(const std::vector<AnswerChoice>& choices) const {
   std::string events;
+  if (!chat()) return events;
   for (const AnswerChoice& choice : choices) {
-    Json chunk = Envelope(chat() ? "chat.completion.chunk" : "text_completion");
-    Json json = {{"index", choice.index()}};
-    if (chat()) {
-      json["delta"] = {{"role", "assistant"}, {"content", ""}};
-    } else if (!spec_.echo_texts.empty()) {
-      json["text"] = EchoFor(choice);
-    } else {
-      continue;
-    }
-    json["logprobs"] = nullptr;
-    json["finish_reason"] = nullptr;
-    if (chat() && spec_.return_token_ids) chunk["prompt_token_ids"] = spec_.prompts.front();
-    events += Event(std::move(chunk), std::move(json), choices);
+    Json chunk = Envelope("chat.completion.chunk");
+    if (spec_.return_token_ids) chunk["prompt_token_ids"] = spec_.prompts.front();
+    events += Event(std::move(chunk),
+                    {{"index", choice.index()},
+                     {"delta", {{"role", "assistant"}, {"content", ""}}},
+                     {"logprobs", nullptr},
+                     {"finish_reason", nullptr}},
+                    choices);
   }
   return events;
 }
@@ -140,9 +138,9 @@ Json AnswerFormat::ChunkChoice(const AnswerChoice& choice, const AnswerChoice::D
     }
     if (!delta.text.content.empty()) json["delta"]["content"] = delta.text.content;
   } else {
-    json["text"] = delta.text.content;
+    json["text"] = delta.echo + delta.text.content;
   }
-  json["logprobs"] = nullptr;
+  json["logprobs"] = Logprobs(choice, delta.first_logged);
   json["finish_reason"] = delta.finished ? Json(choice.finish_reason()) : Json();
   if (delta.finished) json["stop_reason"] = choice.stop_reason();
   if (spec_.return_token_ids) json["token_ids"] = delta.tokens;
@@ -152,7 +150,8 @@ Json AnswerFormat::ChunkChoice(const AnswerChoice& choice, const AnswerChoice::D
 std::string AnswerFormat::Chunk(const AnswerChoice& choice, const AnswerChoice::Delta& delta,
                                 const std::vector<AnswerChoice>& choices) const {
   // Text may be held back (stop strings, parts of characters): nothing to tell yet.
-  if (delta.text.empty() && !delta.finished && !spec_.return_token_ids) return "";
+  const bool has_tokens = spec_.return_token_ids || spec_.wants_logprobs();
+  if (delta.text.empty() && delta.echo.empty() && !delta.finished && !has_tokens) return "";
   return Event(Envelope(chat() ? "chat.completion.chunk" : "text_completion"),
                ChunkChoice(choice, delta), choices);
 }

@@ -36,8 +36,8 @@ class AnswerFormat {
   // metrics.speculative_decoding, for one answer alone (as in vLLM).
   void AddMetrics(const std::vector<AnswerChoice>& choices, Json& answer) const;
   std::string Event(Json chunk, Json choice, const std::vector<AnswerChoice>& choices) const;
-  // The echoed prompt of a completion; empty when none is asked for.
-  std::string EchoFor(const AnswerChoice& choice) const;
+  // Log-probabilities of the choice's tokens from `first_logged` on; null when there are none.
+  Json Logprobs(const AnswerChoice& choice, size_t first_logged) const;
 
   const GenerationSpec& spec_;
   const ServedModel& model_;

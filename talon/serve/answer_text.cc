@@ -39,14 +39,19 @@ void AnswerText::Append(const std::string& text, TextDelta& delta) {
   (in_reasoning_ ? delta.reasoning : delta.content) += text;
 }
 
+std::string AnswerText::PushToStop(const std::string& text) {
+  return num_tokens_ > options_.min_tokens ? stop_.Push(text) : stop_.PushExempt(text);
+}
+
 void AnswerText::FlushChannel(TextDelta& delta) {
-  Append(stop_.Push(WithoutChannelName(detokenizer_.Finish(), /*channel_ends=*/true)), delta);
+  Append(PushToStop(WithoutChannelName(detokenizer_.Finish(), /*channel_ends=*/true)), delta);
   if (!stop_.found()) Append(stop_.Finish(), delta);
 }
 
 TextDelta AnswerText::Push(int32_t id) {
   TextDelta delta;
   if (stop_.found()) return delta;
+  ++num_tokens_;
   const bool opens = options_.reasoning && id == options_.reasoning->open;
   const bool closes = options_.reasoning && id == options_.reasoning->close;
   if (opens || closes) {
@@ -57,7 +62,7 @@ TextDelta AnswerText::Push(int32_t id) {
     return delta;
   }
   if (in_reasoning_) ++reasoning_tokens_;
-  Append(stop_.Push(WithoutChannelName(detokenizer_.Push(id), /*channel_ends=*/false)), delta);
+  Append(PushToStop(WithoutChannelName(detokenizer_.Push(id), /*channel_ends=*/false)), delta);
   return delta;
 }
 

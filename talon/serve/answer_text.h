@@ -24,6 +24,7 @@ std::optional<ReasoningMarkers> FindReasoningMarkers(const Tokenizer& tokenizer)
 struct AnswerTextOptions {
   std::vector<std::string> stop;
   bool include_stop_str_in_output = false;
+  int64_t min_tokens = 0;  // stop strings may end behind this many tokens only
   bool skip_special_tokens = true;
   std::optional<ReasoningMarkers> reasoning;  // none: everything is content
   bool starts_in_reasoning = false;           // the prompt ends inside an open channel
@@ -49,6 +50,7 @@ class AnswerText {
   int64_t reasoning_tokens() const { return reasoning_tokens_; }
 
  private:
+  std::string PushToStop(const std::string& text);
   // Ends the current channel: its text becomes final.
   void FlushChannel(TextDelta& delta);
   void Append(const std::string& text, TextDelta& delta);
@@ -61,6 +63,7 @@ class AnswerText {
   bool in_reasoning_ = false;
   bool name_pending_ = false;  // the channel's name was not dropped yet
   std::string channel_head_;   // text while name_pending_
+  int64_t num_tokens_ = 0;
   int64_t reasoning_tokens_ = 0;
 };
 

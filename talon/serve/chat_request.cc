@@ -81,8 +81,14 @@ GenerationSpec ParseChatRequest(const Json& body, const ServedModel& model) {
   spec.max_tokens = fields.Integer("max_completion_tokens", 1, INT64_MAX);
   if (!spec.max_tokens) spec.max_tokens = max_tokens;
   spec.include_reasoning = fields.Bool("include_reasoning").value_or(true);
-  fields.Unsupported({"logprobs", "top_logprobs", "echo", "audio", "function_call", "functions",
-                      "return_prompt_text", "prediction", "web_search_options"});
+  const bool logprobs = fields.Bool("logprobs").value_or(false);
+  const auto top_logprobs = fields.Integer("top_logprobs", 0, kMaxLogprobs);
+  if (top_logprobs.value_or(0) > 0 && !logprobs) {
+    RefuseField("top_logprobs", "is {} although logprobs is not true", *top_logprobs);
+  }
+  if (logprobs) spec.sampling.num_logprobs = top_logprobs.value_or(0);
+  fields.Unsupported({"echo", "audio", "function_call", "functions", "return_prompt_text",
+                      "prediction", "web_search_options"});
   fields.Unsupported({"modalities"}, Json::array({"text"}));
   fields.Ignore({"verbosity"});
   spec.prompts.push_back(EncodeConversation(fields, model));

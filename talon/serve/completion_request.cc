@@ -68,11 +68,12 @@ GenerationSpec ParseCompletionRequest(const Json& body, const ServedModel& model
   spec.endpoint = Endpoint::kCompletions;
   ReadSharedFields(fields, model, spec);
   constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's
-  spec.max_tokens = fields.Integer("max_tokens", 1, INT64_MAX).value_or(kDefaultMaxTokens);
-  // 0 asks for the chosen token's logprob, so it is no neutral value here.
-  if (fields.Find("logprobs") != nullptr) {
-    RefuseField("logprobs", "is not supported by this server; leave it out");
-  }
+  const bool echo = fields.Bool("echo").value_or(false);
+  spec.max_tokens =
+      fields.Integer("max_tokens", echo ? 0 : 1, INT64_MAX).value_or(kDefaultMaxTokens);
+  spec.prompt_only = spec.max_tokens == 0;
+  spec.sampling.num_logprobs = fields.Integer("logprobs", 0, kMaxLogprobs).value_or(-1);
+  if (echo) spec.sampling.num_prompt_logprobs = spec.sampling.num_logprobs;
   const auto best_of = fields.Integer("best_of", 1, kMaxAnswersPerPrompt);
   if (best_of && *best_of != spec.n) {
     RefuseField("best_of", "is {}; this server returns every answer: leave it out or set it to n",
@@ -80,7 +81,6 @@ GenerationSpec ParseCompletionRequest(const Json& body, const ServedModel& model
   }
   fields.Unsupported({"suffix"});
   const bool add_special_tokens = fields.Bool("add_special_tokens").value_or(true);
-  const bool echo = fields.Bool("echo").value_or(false);
   PromptReader(model, add_special_tokens, echo, spec).Read(fields);
   fields.RefuseUnknown();
   return spec;

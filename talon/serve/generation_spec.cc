@@ -21,6 +21,7 @@ int64_t CheckedMaxTokens(const GenerationSpec& spec, int64_t prompt_tokens, int6
     RefuseField(field, "has {} tokens and leaves no room in this model's context of {} tokens",
                 prompt_tokens, max_model_len);
   }
+  if (spec.prompt_only) return 1;  // the engine answers with one token at least
   if (spec.max_tokens.value_or(1) > room) {
     RefuseField("max_tokens",
                 "is {}; with the {} tokens of the prompt it exceeds this model's context of {} "
@@ -47,11 +48,15 @@ std::vector<GenerationRequest> BuildSequences(const GenerationSpec& spec,
                     : RandomSeed();
       request.max_tokens =
           CheckedMaxTokens(spec, static_cast<int64_t>(prompt.size()), model.max_model_len);
-      request.stop_token_ids = spec.stop_token_ids;
-      if (!spec.ignore_eos) {
-        request.stop_token_ids.insert(request.stop_token_ids.end(), model.stop_token_ids.begin(),
-                                      model.stop_token_ids.end());
+      if (spec.sampling.min_tokens > request.max_tokens) {
+        RefuseField("min_tokens", "is {}; expected at most max_tokens, {}",
+                    spec.sampling.min_tokens, request.max_tokens);
       }
+      request.stop_token_ids = spec.stop_token_ids;
+      // As in vLLM, min_tokens keeps end tokens out even where they would not end the answer.
+      std::vector<int32_t>& ends =
+          spec.ignore_eos ? request.held_back_token_ids : request.stop_token_ids;
+      ends.insert(ends.end(), model.stop_token_ids.begin(), model.stop_token_ids.end());
       sequences.push_back(std::move(request));
     }
   }

@@ -18,6 +18,7 @@ inline constexpr size_t kMaxPromptsPerRequest = 1024;
 inline constexpr size_t kMaxStopStrings = 64;
 inline constexpr size_t kMaxStopStringBytes = 1024;
 inline constexpr size_t kMaxStopTokenIds = 1024;
+inline constexpr int64_t kMaxLogprobs = 20;  // vLLM's --max-logprobs
 
 // The body as JSON; refuses what is no JSON.
 Json ParseRequestBody(std::string_view body);

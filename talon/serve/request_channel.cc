@@ -10,6 +10,9 @@ void RequestChannel::Push(size_t sequence, const StepOutput& output) {
     const std::lock_guard lock(mutex_);
     SequenceProgress& progress = progress_.at(sequence);
     progress.tokens.insert(progress.tokens.end(), output.tokens.begin(), output.tokens.end());
+    progress.logprobs.insert(progress.logprobs.end(), output.logprobs.begin(),
+                             output.logprobs.end());
+    if (!output.prompt_logprobs.empty()) progress.prompt_logprobs = output.prompt_logprobs;
     if (output.has_round) progress.rounds.push_back(output.round);
     progress.finish_reason = output.finish_reason;
     was_unread = std::exchange(unread_, true);

@@ -25,6 +25,8 @@ struct CallFailure {
 // What one sequence gained since the last reading.
 struct SequenceProgress {
   std::vector<int32_t> tokens;
+  std::vector<TokenLogprobs> logprobs;  // of `tokens`, when asked for
+  std::vector<TokenLogprobs> prompt_logprobs;
   std::vector<Round> rounds;
   FinishReason finish_reason = FinishReason::kNone;
 };

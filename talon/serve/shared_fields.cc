@@ -1,5 +1,6 @@
 // The fields that chat and text completions have in common.
 #include <algorithm>
+#include <charconv>
 #include <limits>
 
 #include "talon/base/error.h"
@@ -11,6 +12,9 @@ namespace {
 
 constexpr int64_t kInt64Min = std::numeric_limits<int64_t>::min();
 constexpr int64_t kInt64Max = std::numeric_limits<int64_t>::max();
+// Logits stay finite between these.
+constexpr double kLeastRepetition = 1e-4;
+constexpr double kMostRepetition = 1e4;
 constexpr double kGreedyBelow = 1e-5;  // vLLM's _SAMPLING_EPS
 
 void ReadSampling(RequestFields& fields, const ServedModel& model, GenerationSpec& spec) {
@@ -27,6 +31,42 @@ void ReadSampling(RequestFields& fields, const ServedModel& model, GenerationSpe
   sampling.min_p = fields.Number("min_p", 0.0, 1.0).value_or(0.0);
   spec.seed = fields.Integer("seed", kInt64Min, kInt64Max);
   spec.n = fields.Integer("n", 1, kMaxAnswersPerPrompt).value_or(1);
+}
+
+// {"7": 1.5, ...}
+std::vector<std::pair<int32_t, float>> ReadLogitBias(RequestFields& fields, int32_t vocab_size) {
+  std::vector<std::pair<int32_t, float>> biases;
+  const Json* object = fields.Find("logit_bias");
+  if (object == nullptr) return biases;
+  if (!object->is_object()) {
+    RefuseField("logit_bias", "is {}; expected an object of token ids and numbers",
+                Describe(*object));
+  }
+  RequestFields entries(*object, "logit_bias.");
+  for (const auto& [key, value] : object->items()) {
+    int32_t id = -1;
+    const char* end = key.data() + key.size();
+    const auto [rest, error] = std::from_chars(key.data(), end, id);
+    // "07" would name token 7 a second time.
+    if (error != std::errc() || rest != end || id < 0 || id >= vocab_size ||
+        key != std::to_string(id)) {
+      RefuseField("logit_bias", "has the key '{}'; expected a token id from 0 to {}",
+                  key.substr(0, 64), vocab_size - 1);
+    }
+    const double bias = entries.Number(key, -100.0, 100.0).value_or(0.0);
+    biases.emplace_back(id, static_cast<float>(bias));
+  }
+  return biases;
+}
+
+// What looks at the answer so far.
+void ReadPenalties(RequestFields& fields, const ServedModel& model, SamplingParams& sampling) {
+  sampling.presence_penalty = fields.Number("presence_penalty", -2.0, 2.0).value_or(0.0);
+  sampling.frequency_penalty = fields.Number("frequency_penalty", -2.0, 2.0).value_or(0.0);
+  sampling.repetition_penalty =
+      fields.Number("repetition_penalty", kLeastRepetition, kMostRepetition).value_or(1.0);
+  sampling.logit_bias = ReadLogitBias(fields, model.vocab_size);
+  sampling.min_tokens = fields.Integer("min_tokens", 0, INT64_MAX).value_or(0);
 }
 
 std::string CheckedStop(const Json& stop, const std::string& path) {
@@ -83,32 +123,13 @@ void ReadSpecMetrics(RequestFields& fields, const ServedModel& model, Generation
 
 // What the engine or this layer does not do; a value that asks for nothing is accepted.
 void RefuseUnsupported(RequestFields& fields) {
-  fields.Unsupported({"frequency_penalty",
-                      "presence_penalty",
-                      "logit_bias",
-                      "min_tokens",
-                      "use_beam_search",
-                      "prompt_logprobs",
-                      "logprob_token_ids",
-                      "allowed_token_ids",
-                      "bad_words",
-                      "structured_outputs",
-                      "priority",
-                      "truncate_prompt_tokens",
-                      "truncation_side",
-                      "repetition_detection",
-                      "kv_transfer_params",
-                      "ec_transfer_params",
-                      "vllm_xargs",
-                      "prompt_embeds",
-                      "watermarking",
-                      "return_tokens_as_token_ids",
-                      "return_token_offsets",
-                      "guided_json",
-                      "guided_regex",
-                      "guided_choice",
-                      "guided_grammar"});
-  fields.Unsupported({"repetition_penalty", "length_penalty", "stream_interval"}, 1);
+  fields.Unsupported(
+      {"use_beam_search", "prompt_logprobs",      "logprob_token_ids",  "allowed_token_ids",
+       "bad_words",       "structured_outputs",   "priority",           "truncate_prompt_tokens",
+       "truncation_side", "repetition_detection", "kv_transfer_params", "ec_transfer_params",
+       "vllm_xargs",      "prompt_embeds",        "watermarking",       "return_token_offsets",
+       "guided_json",     "guided_regex",         "guided_choice",      "guided_grammar"});
+  fields.Unsupported({"length_penalty", "stream_interval"}, 1);
   fields.Unsupported({"thinking_token_budget"}, -1);
   fields.Unsupported({"response_format"}, Json{{"type", "text"}});
   fields.Ignore({"user", "request_id", "session_id", "metadata", "store", "service_tier",
@@ -148,11 +169,13 @@ std::string ReadModelName(RequestFields& fields, const ServedModel& model) {
 void ReadSharedFields(RequestFields& fields, const ServedModel& model, GenerationSpec& spec) {
   spec.model = ReadModelName(fields, model);
   ReadSampling(fields, model, spec);
+  ReadPenalties(fields, model, spec.sampling);
   ReadStops(fields, model, spec);
   ReadStreaming(fields, spec);
   ReadSpecMetrics(fields, model, spec);
   spec.skip_special_tokens = fields.Bool("skip_special_tokens").value_or(true);
   spec.return_token_ids = fields.Bool("return_token_ids").value_or(false);
+  spec.return_tokens_as_token_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
   RefuseUnsupported(fields);
 }
 

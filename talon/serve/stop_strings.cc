@@ -24,7 +24,8 @@ std::string StopStrings::Push(std::string_view text) {
   held_ += text;
   size_t begin = std::string::npos;
   for (const std::string& stop : stops_) {
-    const size_t at = held_.find(stop);
+    const size_t first = stop.size() > exempt_bytes_ ? 0 : exempt_bytes_ - stop.size() + 1;
+    const size_t at = held_.find(stop, first);
     if (at < begin) {
       begin = at;
       found_ = stop;
@@ -34,9 +35,20 @@ std::string StopStrings::Push(std::string_view text) {
     held_.resize(include_in_text_ ? begin + found_->size() : begin);
     return std::exchange(held_, "");
   }
+  return TakeFinal();
+}
+
+std::string StopStrings::PushExempt(std::string_view text) {
+  held_ += text;
+  exempt_bytes_ = held_.size();
+  return TakeFinal();
+}
+
+std::string StopStrings::TakeFinal() {
   const size_t final_size = held_.size() - PossibleBeginning();
   std::string final_text = held_.substr(0, final_size);
   held_.erase(0, final_size);
+  exempt_bytes_ -= std::min(exempt_bytes_, final_size);
   return final_text;
 }
 

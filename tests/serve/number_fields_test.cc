@@ -41,10 +41,10 @@ const std::vector<NumberField> kShared = {
     {"n", {"1", "2", "128", "null"}, {"0", "-1", "129", "1.5", kInt64Max}},
     {"max_tokens", {"1", "100", "null"}, {"0", "-1", "1.5", kAboveInt64}},
     {"stop_token_ids", {"[]", "[0]", "[271]", "null"}, {"[-1]", "[272]", "[1.5]", "1", "[\"1\"]"}},
-    {"frequency_penalty", {"0", "0.0", "null"}, {"0.1", "-1", "3"}},
-    {"presence_penalty", {"0", "null"}, {"0.1", "-1", "3"}},
-    {"repetition_penalty", {"1", "1.0", "null"}, {"1.1", "-1"}},
-    {"min_tokens", {"0", "null"}, {"1", "-1"}},
+    {"frequency_penalty", {"0", "0.1", "-2", "2", "null"}, {"-2.01", "3"}},
+    {"presence_penalty", {"0", "-0.5", "2.0", "null"}, {"2.01", "-3"}},
+    {"repetition_penalty", {"1", "1.1", "0.5", "10000", "null"}, {"0", "-1", "10001", "1e-5"}},
+    {"min_tokens", {"0", "1", "16", "null"}, {"-1", "0.5", kAboveInt64}},
     {"truncate_prompt_tokens", {"null"}, {"-1", "5"}},
     {"priority", {"0", "null"}, {"1", "-1"}},
     {"prompt_logprobs", {"0", "null"}, {"1", "-1"}},
@@ -61,10 +61,11 @@ const std::vector<EndpointUnderTest>& Endpoints() {
       {R"("messages": [{"role": "user", "content": "hi"}])",
        ParseChatRequest,
        {{"max_completion_tokens", {"1", "100", "null"}, {"0", "-1", "1.5"}},
-        {"top_logprobs", {"0", "null"}, {"1", "-1"}}}},
+        {"top_logprobs", {"0", "null"}, {"1", "21", "-1"}}}},
       {R"("prompt": "hi")",
        ParseCompletionRequest,
-       {{"best_of", {"1", "null"}, {"2", "0", "-1"}}, {"logprobs", {"null"}, {"0", "1", "-1"}}}},
+       {{"best_of", {"1", "null"}, {"2", "0", "-1"}},
+        {"logprobs", {"0", "5", "20", "null"}, {"21", "-1"}}}},
   };
   return endpoints;
 }

@@ -12,6 +12,7 @@ namespace {
 using test::ByteTokenizer;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::UnorderedElementsAre;
 
 class RequestTest : public testing::Test {
  protected:
@@ -154,20 +155,56 @@ TEST_F(RequestTest, StopStrings) {
 }
 
 TEST_F(RequestTest, WhatTheServerDoesNotDoIsRefusedByName) {
-  for (const char* name : {"logit_bias", "structured_outputs", "guided_json", "bad_words",
-                           "allowed_token_ids", "use_beam_search", "vllm_xargs"}) {
+  for (const char* name : {"structured_outputs", "guided_json", "bad_words", "allowed_token_ids",
+                           "use_beam_search", "vllm_xargs"}) {
     EXPECT_EQ(BlamedInChat({{name, "x"}}), name);
     EXPECT_EQ(BlamedInCompletion({{name, "x"}}), name);
     EXPECT_THAT(message_, HasSubstr("not supported"));
   }
   EXPECT_EQ(BlamedInChat({{"response_format", {{"type", "json_object"}}}}), "response_format");
   EXPECT_EQ(BlamedInChat({{"response_format", {{"type", "text"}}}}), "(accepted)");
-  EXPECT_EQ(BlamedInChat({{"logprobs", true}}), "logprobs");
-  EXPECT_EQ(BlamedInChat({{"logprobs", false}}), "(accepted)");
   EXPECT_EQ(BlamedInChat({{"tool_choice", "auto"}}), "tool_choice");
   EXPECT_EQ(BlamedInChat({{"tool_choice", "none"}}), "(accepted)");
   EXPECT_EQ(BlamedInChat({{"modalities", {"text", "audio"}}}), "modalities");
   EXPECT_EQ(BlamedInCompletion({{"suffix", "x"}}), "suffix");
+}
+
+TEST_F(RequestTest, LogitBiasesNameTokensByNumber) {
+  const GenerationSpec spec = Chat({{"logit_bias", {{"20", 1.5}, {"271", -100}}}});
+  EXPECT_THAT(spec.sampling.logit_bias,
+              UnorderedElementsAre(std::pair(20, 1.5f), std::pair(271, -100.0f)));
+  for (const char* key : {"272", "-1", "x", "", "020", "1.0", "99999999999999999999"}) {
+    EXPECT_EQ(BlamedInChat({{"logit_bias", {{key, 1}}}}), "logit_bias") << key;
+  }
+  EXPECT_EQ(BlamedInChat({{"logit_bias", {{"20", 101}}}}), "logit_bias.20");
+  EXPECT_EQ(BlamedInChat({{"logit_bias", {{"20", "1"}}}}), "logit_bias.20");
+  EXPECT_EQ(BlamedInChat({{"logit_bias", {1, 2}}}), "logit_bias");
+}
+
+TEST_F(RequestTest, MinTokensHoldBackEndTokensEvenWhereTheyDoNotEnd) {
+  const auto plain = BuildSequences(Complete({{"min_tokens", 5}}), model_);
+  EXPECT_THAT(plain[0].stop_token_ids, ElementsAre(1, 4));
+  EXPECT_TRUE(plain[0].held_back_token_ids.empty());
+  const auto endless = BuildSequences(Complete({{"min_tokens", 5}, {"ignore_eos", true}}), model_);
+  EXPECT_THAT(endless[0].held_back_token_ids, ElementsAre(1, 4));
+  EXPECT_TRUE(endless[0].stop_token_ids.empty());
+  EXPECT_EQ(Blamed([&] {
+              BuildSequences(Complete({{"min_tokens", 5}, {"max_tokens", 4}}), model_);
+            }),
+            "min_tokens");
+}
+
+TEST_F(RequestTest, LogprobsOfBothEndpoints) {
+  EXPECT_EQ(Chat({{"logprobs", false}}).sampling.num_logprobs, -1);
+  EXPECT_EQ(Chat({{"logprobs", true}}).sampling.num_logprobs, 0);
+  EXPECT_EQ(Chat({{"logprobs", true}, {"top_logprobs", 5}}).sampling.num_logprobs, 5);
+  EXPECT_EQ(BlamedInChat({{"top_logprobs", 5}}), "top_logprobs");
+  EXPECT_EQ(Complete({{"logprobs", 3}}).sampling.num_logprobs, 3);
+  EXPECT_EQ(Complete({{"logprobs", 3}}).sampling.num_prompt_logprobs, -1);
+  const GenerationSpec echo = Complete({{"logprobs", 3}, {"echo", true}, {"max_tokens", 0}});
+  EXPECT_EQ(echo.sampling.num_prompt_logprobs, 3);
+  EXPECT_TRUE(echo.prompt_only);
+  EXPECT_EQ(BlamedInCompletion({{"max_tokens", 0}}), "max_tokens");
 }
 
 TEST_F(RequestTest, PicturesAndSoundsAreRefused) {

@@ -53,14 +53,31 @@ void ScriptedEngine::Cancel(int64_t request_id) {
   PublishCount();
 }
 
+TokenLogprobs ScriptedLogprobs(int32_t token, const SamplingParams& sampling) {
+  TokenLogprobs logprobs;
+  logprobs.logprob = -static_cast<float>(token) / 16.0f;
+  for (int32_t i = 0; i < sampling.num_logprobs; ++i) {
+    logprobs.top.emplace_back(ByteTokenizer::kFirstByte + 'a' + i, -0.25f * static_cast<float>(i));
+  }
+  return logprobs;
+}
+
 StepOutput ScriptedEngine::Advance(Entry& entry) const {
   StepOutput output;
   output.request_id = entry.id;
   const std::vector<int32_t>& prompt = entry.request.prompt_ids;
+  if (entry.num_generated == 0 && entry.request.sampling.num_prompt_logprobs >= 0) {
+    for (size_t i = 1; i < prompt.size(); ++i) {
+      output.prompt_logprobs.push_back(ScriptedLogprobs(prompt[i], entry.request.sampling));
+    }
+  }
   const int64_t count = 1 + (entry.num_generated > 0 ? script_->accepted_per_round : 0);
   for (int64_t i = 0; i < count && output.finish_reason == FinishReason::kNone; ++i) {
     const size_t next = 1 + entry.num_generated++;
     output.tokens.push_back(next < prompt.size() ? prompt[next] : ByteTokenizer::kEos);
+    if (entry.request.sampling.num_logprobs >= 0) {
+      output.logprobs.push_back(ScriptedLogprobs(output.tokens.back(), entry.request.sampling));
+    }
     const auto& stops = entry.request.stop_token_ids;
     if (std::find(stops.begin(), stops.end(), output.tokens.back()) != stops.end()) {
       output.finish_reason = FinishReason::kStop;

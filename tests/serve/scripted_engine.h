@@ -37,6 +37,9 @@ class EngineScript {
   size_t num_requests_ = 0;
 };
 
+// -id / 16 for the token itself; 'a', 'b', ... with 0, -0.25, ... as the likeliest tokens.
+TokenLogprobs ScriptedLogprobs(int32_t token, const SamplingParams& sampling);
+
 class ScriptedEngine final : public StepEngine {
  public:
   explicit ScriptedEngine(std::shared_ptr<EngineScript> script) : script_(std::move(script)) {}

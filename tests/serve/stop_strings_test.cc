@@ -76,5 +76,15 @@ TEST(StopStrings, CharacterByCharacterEqualsPlainSearch) {
   }
 }
 
+TEST(StopStrings, ExemptTextEndsNone) {
+  StopStrings stops({"ab", "abcd"}, false);
+  EXPECT_EQ(stops.PushExempt("xabab"), "xab") << "abcd may still come";
+  EXPECT_EQ(stops.Push("x"), "abx");
+  EXPECT_FALSE(stops.found());
+  EXPECT_EQ(stops.PushExempt("a"), "");
+  EXPECT_EQ(stops.Push("bc"), "") << "begins in exempt text, ends behind it";
+  EXPECT_EQ(stops.found(), "ab");
+}
+
 }  // namespace
 }  // namespace talon

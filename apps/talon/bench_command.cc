@@ -1,8 +1,9 @@
-// `talon bench`: what measurements need.
+// `talon bench`: measurements, and what they need.
 #include <fmt/format.h>
 
 #include <memory>
 
+#include "apps/talon/bench_shape.h"
 #include "apps/talon/commands.h"
 #include "talon/quantize/synthetic_drafter.h"
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr char kExamples[] = R"(
 Examples:
+  talon bench --shape gemma-4-31b --device cuda
   talon bench make-checkpoint /tmp/drafter-31b --shape 31b
   /usr/bin/time -v talon quantize /tmp/drafter-31b --recipe w4a16 --output /tmp/drafter-31b-nvfp4)";
 
@@ -30,8 +32,30 @@ int MakeCheckpoint(const MakeCheckpointOptions& options) {
 }  // namespace
 
 void AddBench(CLI::App& app, RunCommand& run) {
-  CLI::App* bench = app.add_subcommand("bench", "Tools for measuring");
-  bench->require_subcommand(1);
+  CLI::App* bench = app.add_subcommand("bench", "Time a random model in real shapes");
+  bench->require_subcommand(0, 1);
+  bench->footer(kExamples);
+  const auto timing = std::make_shared<BenchShapeOptions>();
+  bench->add_option("--shape", timing->shape, "gemma-4-31b or tiny");
+  bench->add_option("--device", timing->device, "auto, cpu or cuda")->capture_default_str();
+  bench->add_option("--threads", timing->threads, "CPU threads; 0: one per core");
+  bench
+      ->add_option("--only", timing->only,
+                   "Sections: linears attention decode draft rounds prefill")
+      ->delimiter(',');
+  bench->add_option("--rows", timing->rows, "Rows of single linears")->delimiter(',');
+  bench->add_option("--contexts", timing->contexts, "Tokens that attention sees")->delimiter(',');
+  bench->add_option("--batch", timing->batches, "Sequences of steps and rounds")->delimiter(',');
+  bench->add_option("--context", timing->context, "Tokens before a step")->capture_default_str();
+  bench->add_option("--rounds", timing->rounds, "Rounds per line")->capture_default_str();
+  bench->add_option("--prefill-tokens", timing->prefill_tokens, "Prompt lengths")->delimiter(',');
+  bench->add_option("--synthetic-acceptance", timing->acceptance,
+                    "Chances that at least 1, 2, ... drafts are accepted; once per table");
+  bench->callback([timing, bench, &run] {
+    if (!bench->get_subcommands().empty()) return;
+    if (timing->shape.empty()) throw CLI::RequiredError("--shape");
+    run = [timing] { return RunBenchShape(*timing); };
+  });
   CLI::App* make = bench->add_subcommand("make-checkpoint", "Write a random BF16 drafter");
   make->footer(kExamples);
   const auto options = std::make_shared<MakeCheckpointOptions>();

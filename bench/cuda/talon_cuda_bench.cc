@@ -7,7 +7,7 @@
 #include <string>
 
 #include "linear_bench.h"
-#include "stream_read.h"
+#include "talon/backend/cuda/stream_read.h"
 #include "timing.h"
 
 namespace talon::cuda {

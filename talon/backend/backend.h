@@ -98,6 +98,19 @@ struct LogprobOutput {
   float* top_logprobs = nullptr;  // [rows, num_top]
 };
 
+// What a random linear's codes and block scales are multiplied with so that they have deviation 1:
+// NVFP4 codes of mean square 8.6 under scales of mean square 1.3; half the FP8 codes below 2^-3.
+constexpr float RandomCodeScale(LinearFormat format) {
+  return format == LinearFormat::kNvfp4 ? 0.3f : 0.008f;
+}
+
+// Ops recorded once and run again on the same memory: a graph on a GPU.
+class RecordedOps {
+ public:
+  virtual ~RecordedOps() = default;
+  virtual void Run() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -117,6 +130,22 @@ class Backend {
                               DType dtype) = 0;
   // Copies whole pages inside every given layer (prefix sharing of partly filled pages).
   virtual void CopyPage(KvLayer& layer, int64_t from_page, int64_t to_page) = 0;
+
+  // --- order and time ---
+  // Waits until every op called so far is done.
+  virtual void Synchronize() {}
+  // Records the ops that `ops` calls, which must have run once before (so that scratch memory is
+  // there) and must neither allocate, upload nor download. Other backends keep the callable.
+  virtual std::unique_ptr<RecordedOps> Record(std::function<void()> ops);
+
+  // --- for measurements ---
+  // A weight of random codes and scales, made where the backend keeps weights.
+  virtual LinearWeight MakeRandomLinear(LinearFormat format, int64_t out_features,
+                                        int64_t in_features, uint64_t seed);
+  // Roughly normal values of the given deviation; `to` is BF16 and contiguous.
+  virtual void FillRandom(const Tensor& to, float deviation, uint64_t seed);
+  // Bytes per second of a plain streaming read of the backend's memory: the limit of decoding.
+  virtual double MeasureReadBandwidth();
 
   // --- row ops ---
   // out[r] = rb(table[ids[r]] * scale); `table` is BF16 [vocab, hidden].

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "talon/base/error.h"
-#include "talon/checkpoint/drafter_tensors.h"
 #include "talon/model/rope.h"
 #include "talon/model/weights.h"
 
@@ -41,12 +40,16 @@ void CheckBelongs(const Eagle3Config& drafter, const GemmaConfig& verifier) {
 
 Eagle3Drafter::Eagle3Drafter(const Eagle3Config& config, const TensorStore& store,
                              const ModelOptions& options, const GemmaModel& verifier)
+    : Eagle3Drafter(config, *std::make_unique<WeightLoader>(verifier.backend(), store, options),
+                    options, verifier) {}
+
+Eagle3Drafter::Eagle3Drafter(const Eagle3Config& config, WeightSource& load,
+                             const ModelOptions& options, const GemmaModel& verifier)
     : backend_(verifier.backend()), config_(config), options_(options) {
   if (config_.aux_layer_ids.empty()) {
     config_.aux_layer_ids = DefaultAuxLayerIds(verifier.config().num_layers());
   }
   CheckBelongs(config_, verifier.config());
-  WeightLoader load(backend_, store, options);
   const int64_t hidden = config_.hidden_size;
   const int64_t q_size = config_.num_attention_heads * config_.head_dim;
   const int64_t kv_size = config_.num_kv_heads * config_.head_dim;
@@ -58,7 +61,7 @@ Eagle3Drafter::Eagle3Drafter(const Eagle3Config& config, const TensorStore& stor
   } else {
     Throw(ErrorCode::kNotFound,
           "{}: no embed_tokens.weight, and the verifier's embedding has width {}, not {}",
-          store.path().string(), verifier.config().hidden_size, hidden);
+          load.name(), verifier.config().hidden_size, hidden);
   }
   fc_ = load.Linear("fc", hidden, feature_size());
   q_ = load.Linear(at + "self_attn.q_proj", q_size, 2 * hidden);
@@ -84,7 +87,7 @@ Eagle3Drafter::Eagle3Drafter(const Eagle3Config& config, const TensorStore& stor
   const auto frequency_bytes = static_cast<int64_t>(frequencies.size() * sizeof(float));
   frequency_ = backend_.Allocate(frequency_bytes);
   backend_.Upload(frequencies.data(), frequency_bytes, frequency_.get());
-  const std::vector<int32_t> offsets = LoadDraftOffsets(store, config_);
+  const std::vector<int32_t> offsets = load.DraftOffsets(config_);
   const auto offset_bytes = static_cast<int64_t>(offsets.size() * sizeof(int32_t));
   offsets_ = backend_.Allocate(offset_bytes);
   backend_.Upload(offsets.data(), offset_bytes, offsets_.get());

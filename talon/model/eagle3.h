@@ -28,6 +28,9 @@ class Eagle3Drafter : public Drafter {
   // layers).
   Eagle3Drafter(const Eagle3Config& config, const TensorStore& store, const ModelOptions& options,
                 const GemmaModel& verifier);
+  // From any source of weights.
+  Eagle3Drafter(const Eagle3Config& config, WeightSource& load, const ModelOptions& options,
+                const GemmaModel& verifier);
   ~Eagle3Drafter() override;
 
   const Eagle3Config& config() const { return config_; }

@@ -46,8 +46,12 @@ void Report(LinearObserver* observer, const std::string& prefix, const char* lin
 
 GemmaModel::GemmaModel(Backend& backend, const GemmaConfig& config, const TensorStore& store,
                        const ModelOptions& options)
+    : GemmaModel(backend, config, *std::make_unique<WeightLoader>(backend, store, options),
+                 options) {}
+
+GemmaModel::GemmaModel(Backend& backend, const GemmaConfig& config, WeightSource& load,
+                       const ModelOptions& options)
     : backend_(backend), config_(config), options_(options) {
-  WeightLoader load(backend, store, options);
   const bool gemma4 = config.family == GemmaFamily::kGemma4;
   const float gain_offset = gemma4 ? 0.0f : 1.0f;
   const std::string& prefix = config.tensor_prefix;

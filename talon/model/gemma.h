@@ -27,6 +27,8 @@
 
 namespace talon {
 
+class WeightSource;
+
 // Verifier layers' KV storage, one entry per layer.
 using KvLayers = std::vector<KvLayer>;
 
@@ -45,6 +47,9 @@ class GemmaModel {
  public:
   // Throws when a tensor is missing, misshaped or in a format Talon does not read.
   GemmaModel(Backend& backend, const GemmaConfig& config, const TensorStore& store,
+             const ModelOptions& options);
+  // From any source of weights.
+  GemmaModel(Backend& backend, const GemmaConfig& config, WeightSource& load,
              const ModelOptions& options);
   ~GemmaModel();
 

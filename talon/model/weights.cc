@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "talon/base/error.h"
+#include "talon/checkpoint/drafter_tensors.h"
 #include "talon/numeric/bf16.h"
 #include "talon/numeric/nvfp4.h"
 
@@ -67,15 +68,22 @@ std::vector<uint16_t> DecodeTable(const HostLinear& table) {
 
 }  // namespace
 
+LinearWeight WeightSource::Counted(LinearWeight weight) {
+  ++format_counts_[std::string(KindName(weight))];
+  return weight;
+}
+
 LinearWeight WeightLoader::Linear(const std::string& module, int64_t out_features,
                                   int64_t in_features) {
   const HostLinear host = BindLinear(store_, module, out_features, in_features);
   const bool quantize_inputs = options_.numerics == LinearNumerics::kW4A4 &&
                                host.format == LinearFormat::kNvfp4 && host.input_scale > 0;
-  LinearWeight weight = backend_.MakeLinear(
-      host, quantize_inputs ? LinearNumerics::kW4A4 : LinearNumerics::kWeightOnly);
-  ++format_counts_[std::string(KindName(weight))];
-  return weight;
+  return Counted(backend_.MakeLinear(
+      host, quantize_inputs ? LinearNumerics::kW4A4 : LinearNumerics::kWeightOnly));
+}
+
+std::vector<int32_t> WeightLoader::DraftOffsets(const Eagle3Config& config) {
+  return LoadDraftOffsets(store_, config);
 }
 
 Buffer WeightLoader::Gain(const std::string& name, int64_t size, float offset) {

@@ -3,40 +3,72 @@
 
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "talon/backend/backend.h"
 #include "talon/checkpoint/linear_weights.h"
+#include "talon/checkpoint/model_config.h"
 #include "talon/checkpoint/safetensors.h"
 #include "talon/model/forward_batch.h"
 
 namespace talon {
 
-// Where a model's weights come from and how they are used.
-class WeightLoader {
+// Where a model's weights come from: a checkpoint, or thin air for measurements.
+class WeightSource {
  public:
-  WeightLoader(Backend& backend, const TensorStore& store, const ModelOptions& options)
-      : backend_(backend), store_(store), options_(options) {}
+  virtual ~WeightSource() = default;
 
-  LinearWeight Linear(const std::string& module, int64_t out_features, int64_t in_features);
+  virtual LinearWeight Linear(const std::string& module, int64_t out_features,
+                              int64_t in_features) = 0;
   // A norm gain as F32 [size] in backend memory; `offset` is added to each (Gemma 3: 1).
-  Buffer Gain(const std::string& name, int64_t size, float offset = 0.0f);
+  virtual Buffer Gain(const std::string& name, int64_t size, float offset) = 0;
+  Buffer Gain(const std::string& name, int64_t size) { return Gain(name, size, 0.0f); }
   // The value of a one-element tensor.
-  float Scalar(const std::string& name);
+  virtual float Scalar(const std::string& name) = 0;
   // A BF16 [rows, cols] table for Backend::Embed; an NVFP4 one is decoded and rounded to BF16.
-  Tensor Table(const std::string& module, int64_t rows, int64_t cols);
+  virtual Tensor Table(const std::string& module, int64_t rows, int64_t cols) = 0;
+  // LoadDraftOffsets (drafter_tensors.h).
+  virtual std::vector<int32_t> DraftOffsets(const Eagle3Config& config) = 0;
+  virtual bool Has(const std::string& name) const = 0;
+  // For errors: the file or folder.
+  virtual std::string name() const = 0;
 
-  bool Has(const std::string& name) const { return store_.Find(name) != nullptr; }
   // How many linears use each kind, e.g. {"BF16": 1, "NVFP4 W4A16": 8}.
   const std::map<std::string, int>& format_counts() const { return format_counts_; }
   // Keeps tables alive.
   std::vector<Buffer> TakeBuffers() { return std::move(buffers_); }
 
+ protected:
+  // Counts the weight and gives it back.
+  LinearWeight Counted(LinearWeight weight);
+
+  std::vector<Buffer> buffers_;
+
+ private:
+  std::map<std::string, int> format_counts_;
+};
+
+// A checkpoint's weights.
+class WeightLoader : public WeightSource {
+ public:
+  WeightLoader(Backend& backend, const TensorStore& store, const ModelOptions& options)
+      : backend_(backend), store_(store), options_(options) {}
+
+  using WeightSource::Gain;
+  LinearWeight Linear(const std::string& module, int64_t out_features,
+                      int64_t in_features) override;
+  Buffer Gain(const std::string& name, int64_t size, float offset) override;
+  float Scalar(const std::string& name) override;
+  Tensor Table(const std::string& module, int64_t rows, int64_t cols) override;
+  std::vector<int32_t> DraftOffsets(const Eagle3Config& config) override;
+  bool Has(const std::string& name) const override { return store_.Find(name) != nullptr; }
+  std::string name() const override { return store_.path().string(); }
+
  private:
   Backend& backend_;
   const TensorStore& store_;
   ModelOptions options_;
-  std::map<std::string, int> format_counts_;
-  std::vector<Buffer> buffers_;
 };
 
 // The most frequent first: "NVFP4 W4A4 (8 linears), BF16 (1 linear)".

@@ -1,5 +1,7 @@
 #include "tests/engine/demo_pair.h"
 
+#include "tests/support/test_data.h"
+
 #include <random>
 
 #include "talon/engine/feature_extractor.h"
@@ -10,7 +12,7 @@ std::filesystem::path DemoPath(const std::string& name) {
   return std::filesystem::path(TALON_SOURCE_DIR) / "models/demo" / name;
 }
 
-DemoPair::DemoPair(int threads) : backend(MakeBackend({"cpu", threads})) {
+DemoPair::DemoPair(int threads) : backend(MakeBackend({TestDevice(), threads})) {
   verifier = LoadVerifier(*backend, DemoPath("verifier"), {DType::kBF16});
   drafter = LoadDrafter(DemoPath("drafter"), {DType::kBF16}, *verifier.model);
 }

@@ -19,7 +19,7 @@ constexpr int64_t kDrafts = 5;
 constexpr int32_t kStops[] = {1, 5};
 
 struct Pair {
-  std::unique_ptr<Backend> backend = MakeBackend({"cpu", 0});
+  std::unique_ptr<Backend> backend = MakeBackend({TestDevice(), 0});
   LoadedVerifier verifier;
   LoadedDrafter drafter;
 

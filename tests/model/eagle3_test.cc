@@ -24,16 +24,17 @@ std::vector<T> Values(const TensorStore& store, const std::string& name) {
   return values;
 }
 
-std::vector<float> Floats(const Tensor& tensor) {
-  const auto* data = static_cast<const float*>(tensor.data);
-  return {data, data + tensor.rows * tensor.cols};
+std::vector<float> Floats(Backend& backend, const Tensor& tensor) {
+  std::vector<float> values(static_cast<size_t>(tensor.rows * tensor.cols));
+  backend.Download(tensor.data, static_cast<int64_t>(values.size() * sizeof(float)), values.data());
+  return values;
 }
 
 class Eagle3Tiny : public testing::Test {
  protected:
   void SetUp() override {
     TALON_REQUIRE_PATH(SharedPath("models/tiny-gemma4/verifier"));
-    backend_ = MakeBackend({"cpu", 0});
+    backend_ = MakeBackend({TestDevice(), 0});
     verifier_ = LoadVerifier(*backend_, SharedPath("models/tiny-gemma4/verifier"), {DType::kF32});
     drafter_ = LoadDrafter(std::filesystem::path(TALON_SOURCE_DIR) / "models/demo/drafter",
                            {DType::kF32}, *verifier_.model);
@@ -51,8 +52,9 @@ TEST_F(Eagle3Tiny, FeaturesAreTheVerifiersResidualStreams) {
   const auto ids = drafter_.model->aux_layer_ids();
   FeatureExtractor extractor(*verifier_.model, {ids.begin(), ids.end()}, 128);
   const Tensor features = extractor.Run(prompt_);
-  EXPECT_LT(RelativeError(Floats(features), Values<float>(reference_, "aux_hidden_states")),
-            kTolerance);
+  EXPECT_LT(
+      RelativeError(Floats(*backend_, features), Values<float>(reference_, "aux_hidden_states")),
+      kTolerance);
 }
 
 TEST_F(Eagle3Tiny, FirstPassAndFiveDraftSteps) {
@@ -64,9 +66,11 @@ TEST_F(Eagle3Tiny, FirstPassAndFiveDraftSteps) {
   std::vector<int32_t> successors(prompt_.begin() + 1, prompt_.end());
   successors.push_back(next);
 
-  const Tensor fused = drafter.Fuse(
-      {aux.data(), DType::kF32, rows, drafter.feature_size(), drafter.feature_size()}, arena);
-  EXPECT_LT(RelativeError(Floats(fused), Values<float>(reference_, "fc_output")), kTolerance);
+  const Tensor features = arena.Take(rows, drafter.feature_size(), DType::kF32);
+  backend_->Upload(aux.data(), static_cast<int64_t>(aux.size() * sizeof(float)), features.data);
+  const Tensor fused = drafter.Fuse(features, arena);
+  EXPECT_LT(RelativeError(Floats(*backend_, fused), Values<float>(reference_, "fc_output")),
+            kTolerance);
 
   SequencePages pages;
   for (int32_t page = 0; page < 6; ++page) pages.global.push_back(page);
@@ -74,8 +78,9 @@ TEST_F(Eagle3Tiny, FirstPassAndFiveDraftSteps) {
   BatchBuilder builder;
   builder.Add(successors, 0, pages);
   const Tensor states = drafter.Forward(builder.Upload(*backend_, arena), fused, cache, arena);
-  EXPECT_LT(RelativeError(Floats(states), Values<float>(reference_, "first_pass_hidden")),
-            kTolerance);
+  EXPECT_LT(
+      RelativeError(Floats(*backend_, states), Values<float>(reference_, "first_pass_hidden")),
+      kTolerance);
 
   const auto expected_logits = Values<float>(reference_, "draft_logits");
   const auto expected_ids = Values<int32_t>(reference_, "draft_ids");
@@ -85,10 +90,13 @@ TEST_F(Eagle3Tiny, FirstPassAndFiveDraftSteps) {
     const Tensor logits = arena.Take(1, vocab, DType::kF32);
     drafter.Logits(state, logits, arena);
     const auto begin = expected_logits.begin() + step * vocab;
-    EXPECT_LT(RelativeError(Floats(logits), {begin, begin + vocab}), kTolerance) << "step " << step;
+    EXPECT_LT(RelativeError(Floats(*backend_, logits), {begin, begin + vocab}), kTolerance)
+        << "step " << step;
+    auto* chosen = arena.TakeArray<int32_t>(1);
+    backend_->Argmax(logits, chosen);
+    backend_->MapDraftIds(drafter.draft_id_offsets(), 1, chosen);
     int32_t id = 0;
-    backend_->Argmax(logits, &id);
-    backend_->MapDraftIds(drafter.draft_id_offsets(), 1, &id);
+    backend_->Download(chosen, sizeof(id), &id);
     EXPECT_EQ(id, expected_ids[static_cast<size_t>(step)]);
     BatchBuilder one;
     one.Add({&id, 1}, rows + step, pages);

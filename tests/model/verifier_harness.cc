@@ -1,10 +1,12 @@
 #include "tests/model/verifier_harness.h"
 
+#include "tests/support/test_data.h"
+
 namespace talon::test {
 
 VerifierHarness::VerifierHarness(const std::filesystem::path& directory, DType dtype,
                                  int num_threads, LinearNumerics numerics)
-    : backend_(MakeBackend({"cpu", num_threads})),
+    : backend_(MakeBackend({TestDevice(), num_threads})),
       verifier_(LoadVerifier(*backend_, directory, {dtype, numerics})) {}
 
 KvPool VerifierHarness::MakePoisonedPool(const TokenLists& sequences) {

@@ -26,6 +26,11 @@ fs::path Pair270m() {
   return configured != nullptr ? fs::path(configured) : fs::path();
 }
 
+std::string TestDevice() {
+  const char* configured = std::getenv("TALON_TEST_DEVICE");
+  return configured != nullptr ? configured : "cpu";
+}
+
 TempDir::TempDir() {
   std::string name = (fs::temp_directory_path() / "talon-test-XXXXXX").string();
   path_ = ::mkdtemp(name.data());

@@ -15,6 +15,9 @@ std::filesystem::path SharedPath(const std::string& relative);
 // The real 270M pair (verifier/, drafter/), or an empty path: $TALON_PAIR_270M.
 std::filesystem::path Pair270m();
 
+// The device that model and engine tests run on: $TALON_TEST_DEVICE, or "cpu".
+std::string TestDevice();
+
 // A fresh folder, removed with the object.
 class TempDir {
  public:

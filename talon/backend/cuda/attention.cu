@@ -8,65 +8,72 @@ namespace talon::cuda {
 namespace {
 
 constexpr int kMaxHeads = 8;
+constexpr int kMergeThreads = 128;
 
 __device__ float* SplitResult(const AttentionView& a, int64_t row, int64_t head, int64_t split) {
   return a.splits + ((row * a.heads + head) * a.num_splits + split) * (a.head_dim + 2);
 }
 
+// Calls with (index of the sum, head, column) for this thread's live sums.
+template <class Block, class EachFn>
+__device__ __forceinline__ void ForSums(const AttentionView& a, const Block& block, EachFn each) {
+#pragma unroll
+  for (int o = 0; o < Block::kOutputs; ++o) {
+    const int at = threadIdx.x + o * kAttentionThreads;
+    const int head = Block::HeadOf(at);
+    const int column = Block::ColumnOf(at);
+    if (head < block.live_heads && column < a.head_dim) each(o, head, column);
+  }
+}
+
 // Leaves one split's state and weighted sums for MergeKernel.
 template <class Block>
 __device__ void StoreSplit(const AttentionView& a, const Block& block) {
-#pragma unroll
-  for (int h = 0; h < Block::kHeadCount; ++h) {
-    if (h >= block.live_heads) break;
-    float* to = SplitResult(a, block.row, block.first_head + h, blockIdx.z);
-    if (threadIdx.x == 0) {
-      to[a.head_dim] = block.state[h].m;
-      to[a.head_dim + 1] = block.state[h].l;
-    }
-#pragma unroll
-    for (int j = 0; j < Block::kColumnCount; ++j) {
-      const int64_t column = threadIdx.x + j * kAttentionThreads;
-      if (column < a.head_dim) to[column] = block.sums[j][h];
-    }
+  ForSums(a, block, [&](int o, int head, int column) {
+    SplitResult(a, block.row, block.first_head + head, blockIdx.z)[column] = block.sums[o];
+  });
+  if (threadIdx.x < block.live_heads) {
+    float* to = SplitResult(a, block.row, block.first_head + threadIdx.x, blockIdx.z);
+    to[a.head_dim] = block.state[threadIdx.x].m;
+    to[a.head_dim + 1] = block.state[threadIdx.x].l;
   }
 }
 
 // One block walks all splits of a row and merges them as it goes.
 template <class Block>
 __device__ void WalkRow(const AttentionView& a, Block& block, Visible visible) {
-  float total[Block::kColumnCount][Block::kHeadCount];
+  float total[Block::kOutputs];
   SoftmaxState state[Block::kHeadCount];
   bool first = true;
   for (int64_t split = visible.begin / kSplitTokens; split * kSplitTokens < visible.end; ++split) {
     block.WalkSplit(split, visible);
+    float2 factor[Block::kHeadCount];
 #pragma unroll
-    for (int h = 0; h < Block::kHeadCount; ++h) {
-      const float2 factor = Merge(state[h], block.state[h], first);
+    for (int h = 0; h < Block::kHeadCount; ++h) factor[h] = Merge(state[h], block.state[h], first);
 #pragma unroll
-      for (int j = 0; j < Block::kColumnCount; ++j) {
-        total[j][h] = MergeValue(total[j][h], block.sums[j][h], factor, first);
-      }
+    for (int o = 0; o < Block::kOutputs; ++o) {
+      const int head = Block::HeadOf(threadIdx.x + o * kAttentionThreads);
+      float2 mine = factor[0];
+#pragma unroll
+      for (int h = 1; h < Block::kHeadCount; ++h) mine = head == h ? factor[h] : mine;
+      total[o] = MergeValue(total[o], block.sums[o], mine, first);
     }
     first = false;
   }
+  ForSums(a, block, [&](int o, int head, int column) {
+    float l = state[0].l;
 #pragma unroll
-  for (int h = 0; h < Block::kHeadCount; ++h) {
-    if (h >= block.live_heads) break;
-#pragma unroll
-    for (int j = 0; j < Block::kColumnCount; ++j) {
-      const int64_t column = threadIdx.x + j * kAttentionThreads;
-      if (column >= a.head_dim) break;
-      Store(a.out, block.row, (block.first_head + h) * a.head_dim + column,
-            __fmul_rn(__fdiv_rn(total[j][h], state[h].l), a.v_scale));
-    }
-  }
+    for (int h = 1; h < Block::kHeadCount; ++h) l = head == h ? state[h].l : l;
+    Store(a.out, block.row, (block.first_head + head) * a.head_dim + column,
+          __fmul_rn(__fdiv_rn(total[o], l), a.v_scale));
+  });
 }
 
 // With `splits`, block z does the z-th split counted from the row's first visible one.
 template <class Block>
 __global__ void __launch_bounds__(kAttentionThreads)
     AttendKernel(const __grid_constant__ AttentionView a) {
+  BeginKernel();
   extern __shared__ __align__(16) uint8_t shared[];
   const Visible visible = VisibleKeys(a, blockIdx.x);
   const int64_t split = visible.begin / kSplitTokens + blockIdx.z;
@@ -81,14 +88,15 @@ __global__ void __launch_bounds__(kAttentionThreads)
 }
 
 // One block per row and head.
-__global__ void __launch_bounds__(kAttentionThreads)
+__global__ void __launch_bounds__(kMergeThreads)
     MergeKernel(const __grid_constant__ AttentionView a) {
+  BeginKernel();
   const int64_t row = blockIdx.x;
   const int64_t head = blockIdx.y;
   const Visible visible = VisibleKeys(a, row);
   const int64_t first_split = visible.begin / kSplitTokens;
   const int64_t count = (visible.end - 1) / kSplitTokens - first_split + 1;
-  for (int64_t column = threadIdx.x; column < a.head_dim; column += kAttentionThreads) {
+  for (int64_t column = threadIdx.x; column < a.head_dim; column += kMergeThreads) {
     SoftmaxState state;
     float total = 0.0f;
     for (int64_t split = 0; split < count; ++split) {
@@ -100,40 +108,27 @@ __global__ void __launch_bounds__(kAttentionThreads)
   }
 }
 
-template <int kHeads, int kColumns>
+template <int kHeads, int kLane>
 cudaError_t LaunchShape(const AttentionView& a, cudaStream_t stream) {
-  using Block = AttentionBlock<kHeads, kColumns>;
+  using Block = AttentionBlock<kHeads, kLane>;
   const int64_t chunks = (a.heads / a.kv_heads + kHeads - 1) / kHeads;
-  const int64_t bytes =
-      Block::TileOffset(a.head_dim) + a.tile_tokens * (a.head_dim * SizeOf(a.dtype) + 16);
   auto* kernel = AttendKernel<Block>;
   const cudaError_t error = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Block::kSharedBytes);
   if (error != cudaSuccess) return error;
   const dim3 grid(static_cast<unsigned>(a.q.rows), static_cast<unsigned>(a.kv_heads * chunks),
                   static_cast<unsigned>(a.splits == nullptr ? 1 : a.num_splits));
-  kernel<<<grid, kAttentionThreads, static_cast<size_t>(bytes), stream>>>(a);
-  return cudaGetLastError();
+  return LaunchDependent(kernel, grid, kAttentionThreads, Block::kSharedBytes, stream, a);
 }
 
 template <int kHeads>
 cudaError_t LaunchHeads(const AttentionView& a, cudaStream_t stream) {
-  if (a.head_dim <= 128) return LaunchShape<kHeads, 1>(a, stream);
-  if (a.head_dim <= 256) return LaunchShape<kHeads, 2>(a, stream);
-  if (a.head_dim <= 512) return LaunchShape<kHeads, 4>(a, stream);
+  if (a.head_dim <= 32) return LaunchShape<kHeads, 1>(a, stream);
+  if (a.head_dim <= 64) return LaunchShape<kHeads, 2>(a, stream);
+  if (a.head_dim <= 128) return LaunchShape<kHeads, 4>(a, stream);
+  if (a.head_dim <= 256) return LaunchShape<kHeads, 8>(a, stream);
+  if (a.head_dim <= 512) return LaunchShape<kHeads, 16>(a, stream);
   return cudaErrorInvalidValue;
-}
-
-// The largest power of two of tokens that gives every thread at most one score and fits the tile.
-int TileTokens(const AttentionParams& params) {
-  const KvLayer& layer = *params.cache;
-  const int64_t group = params.num_heads / layer.num_kv_heads;
-  int tokens = kKvPageTokens;
-  while (tokens * 2 <= kMaxTileTokens && tokens * 2 * group <= kAttentionThreads &&
-         tokens * 2 * layer.head_dim * SizeOf(layer.dtype) <= kTileBytes) {
-    tokens *= 2;
-  }
-  return tokens;
 }
 
 int64_t NumSplits(const AttentionParams& params) {
@@ -168,7 +163,6 @@ cudaError_t LaunchAttention(const AttentionParams& params, float* splits, cudaSt
   a.scale = params.scale * layer.k_scale;
   a.v_scale = layer.v_scale;
   a.dtype = layer.dtype;
-  a.tile_tokens = TileTokens(params);
   a.num_splits = NumSplits(params);
   a.splits = splits;
   const int64_t group = params.num_heads / layer.num_kv_heads;
@@ -177,8 +171,7 @@ cudaError_t LaunchAttention(const AttentionParams& params, float* splits, cudaSt
                                          : LaunchHeads<kMaxHeads>(a, stream);
   if (error != cudaSuccess || splits == nullptr) return error;
   const dim3 grid(static_cast<unsigned>(params.q.rows), static_cast<unsigned>(params.num_heads));
-  MergeKernel<<<grid, kAttentionThreads, 0, stream>>>(a);
-  return cudaGetLastError();
+  return LaunchDependent(MergeKernel, grid, kMergeThreads, 0, stream, a);
 }
 
 }  // namespace talon::cuda

@@ -11,7 +11,7 @@
 namespace talon::cuda {
 
 // Positions of one split; the last split of a row is usually shorter.
-inline constexpr int64_t kSplitTokens = 256;
+inline constexpr int64_t kSplitTokens = 128;
 
 cudaError_t LaunchQkvNormRopeWrite(const QkvParams& params, cudaStream_t stream);
 

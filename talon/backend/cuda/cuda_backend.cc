@@ -25,6 +25,14 @@ std::unique_ptr<Backend> MakeCudaBackend(const BackendOptions&) {
 }
 
 namespace cuda {
+namespace {
+
+bool IsSame(const Tensor& a, const Tensor& b) {
+  return a.data == b.data && a.dtype == b.dtype && a.rows == b.rows && a.cols == b.cols &&
+         a.row_stride == b.row_stride;
+}
+
+}  // namespace
 
 void* Scratch::Get(int64_t size_bytes, bool clear, cudaStream_t stream) {
   if (size_bytes > size_bytes_) {
@@ -49,6 +57,15 @@ CudaBackend::CudaBackend(int device) : device_(device) {
         "device attribute");
 }
 
+cudaStream_t CudaBackend::Stream() {
+  if (pending_norm_add_) {
+    const NormAddParams params = *pending_norm_add_;
+    pending_norm_add_.reset();
+    Check(LaunchNormAdd(params, stream_), "NormAdd");
+  }
+  return stream_;
+}
+
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream_);
   cudaStreamDestroy(stream_);
@@ -69,16 +86,16 @@ Buffer CudaBackend::Allocate(int64_t size_bytes) {
 
 void CudaBackend::Upload(const void* host, int64_t size_bytes, void* device) {
   Check(cudaMemcpyAsync(device, host, static_cast<size_t>(size_bytes), cudaMemcpyHostToDevice,
-                        stream_),
+                        Stream()),
         "upload");
-  Check(cudaStreamSynchronize(stream_), "upload");
+  Check(cudaStreamSynchronize(Stream()), "upload");
 }
 
 void CudaBackend::Download(const void* device, int64_t size_bytes, void* host) {
   Check(cudaMemcpyAsync(host, device, static_cast<size_t>(size_bytes), cudaMemcpyDeviceToHost,
-                        stream_),
+                        Stream()),
         "download");
-  Check(cudaStreamSynchronize(stream_), "an op before this download");
+  Check(cudaStreamSynchronize(Stream()), "an op before this download");
 }
 
 KvLayer CudaBackend::MakeKvLayer(int64_t num_pages, int64_t num_kv_heads, int64_t head_dim,
@@ -99,43 +116,52 @@ void CudaBackend::CopyPage(KvLayer& layer, int64_t from_page, int64_t to_page) {
   for (const Buffer& buffer : {layer.keys, layer.values}) {
     auto* data = static_cast<std::byte*>(buffer.get());
     Check(cudaMemcpyAsync(data + to_page * bytes, data + from_page * bytes,
-                          static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream_),
+                          static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, Stream()),
           "page copy");
   }
 }
 
 void CudaBackend::Embed(const Tensor& table, const int32_t* ids, float scale, const Tensor& out) {
-  if (out.rows > 0) Check(LaunchEmbed(table, ids, scale, out, stream_), "Embed");
+  if (out.rows > 0) Check(LaunchEmbed(table, ids, scale, out, Stream()), "Embed");
 }
 
 void CudaBackend::RmsNorm(const Tensor& x, const float* gain, float eps, const Tensor& out) {
-  if (x.rows > 0) Check(LaunchRmsNorm(x, gain, eps, out, stream_), "RmsNorm");
+  if (x.rows == 0) return;
+  if (pending_norm_add_ && IsSame(pending_norm_add_->residual, x)) {
+    const NormAddParams params = *pending_norm_add_;
+    pending_norm_add_.reset();
+    Check(LaunchNormAddNorm(params, {gain, eps, out}, stream_), "NormAdd and RmsNorm");
+    return;
+  }
+  Check(LaunchRmsNorm(x, gain, eps, out, Stream()), "RmsNorm");
 }
 
 void CudaBackend::NormAdd(const NormAddParams& params) {
-  if (params.branch.rows > 0) Check(LaunchNormAdd(params, stream_), "NormAdd");
+  if (params.branch.rows == 0) return;
+  Stream();
+  pending_norm_add_ = params;
 }
 
 void CudaBackend::Add(const Tensor& a, const Tensor& b, const Tensor& out) {
-  if (out.rows > 0) Check(LaunchAdd(a, b, out, stream_), "Add");
+  if (out.rows > 0) Check(LaunchAdd(a, b, out, Stream()), "Add");
 }
 
 void CudaBackend::Copy(const Tensor& from, const Tensor& to) {
-  if (to.rows > 0) Check(LaunchCopy(from, to, stream_), "Copy");
+  if (to.rows > 0) Check(LaunchCopy(from, to, Stream()), "Copy");
 }
 
 void CudaBackend::GatherRows(const Tensor& x, const int32_t* indices, const Tensor& out) {
-  if (out.rows > 0) Check(LaunchGatherRows(x, indices, out, stream_), "GatherRows");
+  if (out.rows > 0) Check(LaunchGatherRows(x, indices, out, Stream()), "GatherRows");
 }
 
 void CudaBackend::RopeTable(const int32_t* positions, const float* inv_freq, DType round_to,
                             const Tensor& table) {
   if (table.rows == 0) return;
-  Check(LaunchRopeTable(positions, inv_freq, round_to, table, stream_), "RopeTable");
+  Check(LaunchRopeTable(positions, inv_freq, round_to, table, Stream()), "RopeTable");
 }
 
 void CudaBackend::QkvNormRopeWrite(const QkvParams& params) {
-  if (params.q.rows > 0) Check(LaunchQkvNormRopeWrite(params, stream_), "QkvNormRopeWrite");
+  if (params.q.rows > 0) Check(LaunchQkvNormRopeWrite(params, Stream()), "QkvNormRopeWrite");
 }
 
 void CudaBackend::Attention(const AttentionParams& params) {
@@ -145,45 +171,47 @@ void CudaBackend::Attention(const AttentionParams& params) {
   constexpr int64_t kMaxSplitBytes = int64_t{256} << 20;
   const int64_t bytes = SplitBytes(params);
   const bool split = params.q.rows <= kSplitRows && bytes <= kMaxSplitBytes;
-  auto* splits = split ? static_cast<float*>(splits_.Get(bytes, false, stream_)) : nullptr;
-  Check(LaunchAttention(params, splits, stream_), "Attention");
+  auto* splits = split ? static_cast<float*>(splits_.Get(bytes, false, Stream())) : nullptr;
+  Check(LaunchAttention(params, splits, Stream()), "Attention");
 }
 
 void CudaBackend::GatedActivation(Activation activation, const Tensor& gate, const Tensor& up,
                                   const Tensor& out) {
   if (out.rows == 0) return;
-  Check(LaunchGatedActivation(activation, gate, up, out, stream_), "GatedActivation");
+  Check(LaunchGatedActivation(activation, gate, up, out, Stream()), "GatedActivation");
 }
 
 void CudaBackend::Softcap(float cap, const Tensor& logits) {
-  if (logits.rows > 0) Check(LaunchSoftcap(cap, logits, stream_), "Softcap");
+  if (logits.rows > 0) Check(LaunchSoftcap(cap, logits, Stream()), "Softcap");
 }
 
 void CudaBackend::Argmax(const Tensor& logits, int32_t* tokens) {
-  if (logits.rows > 0) Check(LaunchArgmax(logits, tokens, stream_), "Argmax");
+  if (logits.rows == 0) return;
+  void* scratch = best_tokens_.Get(ArgmaxScratchBytes(logits), false, Stream());
+  Check(LaunchArgmax(logits, scratch, tokens, stream_), "Argmax");
 }
 
 void CudaBackend::Sample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens) {
-  if (logits.rows > 0) Check(LaunchSample(logits, rows, tokens, stream_), "Sample");
+  if (logits.rows > 0) Check(LaunchSample(logits, rows, tokens, Stream()), "Sample");
 }
 
 void CudaBackend::AdjustLogits(const Tensor& logits, const LogitAdjustment* adjustments,
                                int64_t count) {
-  if (count > 0) Check(LaunchAdjustLogits(logits, adjustments, count, stream_), "AdjustLogits");
+  if (count > 0) Check(LaunchAdjustLogits(logits, adjustments, count, Stream()), "AdjustLogits");
 }
 
 void CudaBackend::Logprobs(const Tensor& logits, const int32_t* tokens, const LogprobOutput& out) {
-  if (logits.rows > 0) Check(LaunchLogprobs(logits, tokens, out, stream_), "Logprobs");
+  if (logits.rows > 0) Check(LaunchLogprobs(logits, tokens, out, Stream()), "Logprobs");
 }
 
 void CudaBackend::MapDraftIds(const int32_t* offsets, int64_t count, int32_t* ids) {
-  Check(LaunchMapDraftIds(offsets, count, ids, stream_), "MapDraftIds");
+  Check(LaunchMapDraftIds(offsets, count, ids, Stream()), "MapDraftIds");
 }
 
 void CudaBackend::VerifyDrafts(const int32_t* inputs, const int32_t* tokens, const RowBatch& rows,
                                int32_t* accepted) {
   if (rows.num_sequences == 0) return;
-  Check(LaunchVerifyDrafts(inputs, tokens, rows, accepted, stream_), "VerifyDrafts");
+  Check(LaunchVerifyDrafts(inputs, tokens, rows, accepted, Stream()), "VerifyDrafts");
 }
 
 }  // namespace cuda

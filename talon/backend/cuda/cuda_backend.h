@@ -3,7 +3,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +30,8 @@ class CudaBackend : public Backend {
   explicit CudaBackend(int device);
   ~CudaBackend() override;
 
-  cudaStream_t stream() const { return stream_; }
+  // The stream, after anything still pending was launched.
+  cudaStream_t Stream();
 
   std::string Description() const override;
   Buffer Allocate(int64_t size_bytes) override;
@@ -38,6 +41,13 @@ class CudaBackend : public Backend {
   KvLayer MakeKvLayer(int64_t num_pages, int64_t num_kv_heads, int64_t head_dim,
                       DType dtype) override;
   void CopyPage(KvLayer& layer, int64_t from_page, int64_t to_page) override;
+
+  void Synchronize() override;
+  std::unique_ptr<RecordedOps> Record(std::function<void()> ops) override;
+  LinearWeight MakeRandomLinear(LinearFormat format, int64_t out_features, int64_t in_features,
+                                uint64_t seed) override;
+  void FillRandom(const Tensor& to, float deviation, uint64_t seed) override;
+  double MeasureReadBandwidth() override;
 
   void Embed(const Tensor& table, const int32_t* ids, float scale, const Tensor& out) override;
   void RmsNorm(const Tensor& x, const float* gain, float eps, const Tensor& out) override;
@@ -76,6 +86,11 @@ class CudaBackend : public Backend {
   Scratch group_sums_;
   Scratch arrivals_;
   Scratch splits_;
+  Scratch best_tokens_;
+  Scratch random_data_;
+  Scratch random_scales_;
+  // A NormAdd that waits for the next op: a norm of its result joins it in one launch.
+  std::optional<NormAddParams> pending_norm_add_;
 };
 
 }  // namespace talon::cuda

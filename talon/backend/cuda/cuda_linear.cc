@@ -93,11 +93,11 @@ LinearWeight CudaBackend::MakeLinear(const HostLinear& linear, LinearNumerics nu
     scales = Import(linear.block_scales, bytes, linear.owner);
   }
   const Buffer nan_found = Allocate(sizeof(uint32_t));
-  Check(cudaMemsetAsync(nan_found.get(), 0, sizeof(uint32_t), stream_), "repack");
+  Check(cudaMemsetAsync(nan_found.get(), 0, sizeof(uint32_t), Stream()), "repack");
   const RepackSource source = {linear.format, data.get(),
                                static_cast<const uint8_t*>(scales.get())};
   Check(LaunchRepack(source, layout, static_cast<uint8_t*>(owner->packed.get()),
-                     static_cast<uint32_t*>(nan_found.get()), stream_),
+                     static_cast<uint32_t*>(nan_found.get()), Stream()),
         "repack");
   uint32_t nan = 0;
   Download(nan_found.get(), sizeof(nan), &nan);
@@ -130,11 +130,11 @@ Tensor CudaBackend::PrepareInput(const Tensor& x, const LinearWeight& weight) {
   if (!quantize && aligned) return x;
   Tensor prepared = x;
   prepared.row_stride = (x.cols + kAlignment - 1) / kAlignment * kAlignment;
-  prepared.data = inputs_.Get(x.rows * prepared.row_stride * SizeOf(x.dtype), false, stream_);
+  prepared.data = inputs_.Get(x.rows * prepared.row_stride * SizeOf(x.dtype), false, Stream());
   if (quantize) {
-    Check(LaunchQuantizeActivations(x, weight.input_scale, prepared, stream_), "Linear");
+    Check(LaunchQuantizeActivations(x, weight.input_scale, prepared, Stream()), "Linear");
   } else {
-    Check(LaunchCopy(x, prepared, stream_), "Linear");
+    Check(LaunchCopy(x, prepared, Stream()), "Linear");
   }
   return prepared;
 }
@@ -149,7 +149,7 @@ void CudaBackend::LinearGroup(const Tensor& x, std::span<const LinearOutput> out
       problem.layout = LayoutOf(first.format, output.weight->out_features, first.in_features);
       problem.segment = SegmentOf(output);
       problem.x = input;
-      Check(LaunchLinearF32(problem, stream_), "Linear");
+      Check(LaunchLinearF32(problem, Stream()), "Linear");
     }
     return;
   }
@@ -164,10 +164,10 @@ void CudaBackend::LinearGroup(const Tensor& x, std::span<const LinearOutput> out
   problem.rows = static_cast<int>(input.rows);
   problem.in_features = static_cast<int>(first.in_features);
   problem.group_sums = static_cast<float*>(
-      group_sums_.Get(GroupSumsBytes(first.format, problem, limits_, tuning_), false, stream_));
+      group_sums_.Get(GroupSumsBytes(first.format, problem, limits_, tuning_), false, Stream()));
   problem.arrivals = static_cast<uint32_t*>(
-      arrivals_.Get(tiles * static_cast<int64_t>(sizeof(uint32_t)), true, stream_));
-  Check(LaunchFewRows(first.format, problem, limits_, tuning_, stream_), "Linear");
+      arrivals_.Get(tiles * static_cast<int64_t>(sizeof(uint32_t)), true, Stream()));
+  Check(LaunchFewRows(first.format, problem, limits_, tuning_, Stream()), "Linear");
 }
 
 void CudaBackend::Linear(const Tensor& x, std::span<const LinearOutput> outputs) {

@@ -53,21 +53,18 @@ __device__ __forceinline__ void Store(const Tensor& t, int64_t row, int64_t col,
   StoreElement(t.data, t.dtype, row * t.row_stride + col, value);
 }
 
-// Sum over a block of up to 1024 threads, the same on every thread: lanes by a butterfly, then
-// warps in order. `shared` holds 33 floats; consecutive calls need no barrier between them.
-__device__ __forceinline__ float BlockSum(float value, float* shared) {
+// Sum over a block of up to 1024 threads (whole warps), the same on every thread: lanes by a
+// butterfly, then warps by another. `shared` holds 32 floats and may be used again at once.
+__device__ __forceinline__ float WarpSum(float value) {
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xFFFFFFFFu, value, step);
-  const int warp = threadIdx.x / 32;
-  if (threadIdx.x % 32 == 0) shared[warp] = value;
+  return value;
+}
+__device__ __forceinline__ float BlockSum(float value, float* shared) {
+  const float warp_sum = WarpSum(value);
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = warp_sum;
   __syncthreads();
-  if (threadIdx.x == 0) {
-    float sum = shared[0];
-    for (int i = 1; i < blockDim.x / 32; ++i) sum += shared[i];
-    shared[32] = sum;
-  }
-  __syncthreads();
-  const float sum = shared[32];
+  const float sum = WarpSum(threadIdx.x % 32 < blockDim.x / 32 ? shared[threadIdx.x % 32] : 0.0f);
   __syncthreads();
   return sum;
 }

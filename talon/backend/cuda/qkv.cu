@@ -1,6 +1,7 @@
 // Norms, RoPE and KV write: one block per row and head.
 #include "talon/backend/cuda/attention.h"
 #include "talon/backend/cuda/element.cuh"
+#include "talon/backend/cuda/launch.cuh"
 
 namespace talon::cuda {
 namespace {
@@ -53,7 +54,8 @@ __device__ void WriteValue(const QkvParams& p, const CacheView& cache, int64_t r
 }
 
 __global__ void __launch_bounds__(kThreads) QkvKernel(QkvParams p, CacheView cache) {
-  __shared__ float shared[33];
+  BeginKernel();
+  __shared__ float shared[32];
   const int64_t row = blockIdx.x;
   const int64_t head = blockIdx.y;
 
@@ -86,8 +88,7 @@ cudaError_t LaunchQkvNormRopeWrite(const QkvParams& params, cudaStream_t stream)
                            layer.dtype,      layer.k_scale,      layer.v_scale};
   const dim3 grid(static_cast<unsigned>(params.q.rows),
                   static_cast<unsigned>(params.num_heads + layer.num_kv_heads));
-  QkvKernel<<<grid, kThreads, 0, stream>>>(params, cache);
-  return cudaGetLastError();
+  return LaunchDependent(QkvKernel, grid, kThreads, 0, stream, params, cache);
 }
 
 }  // namespace talon::cuda

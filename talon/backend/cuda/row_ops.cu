@@ -1,12 +1,12 @@
 #include "talon/backend/cuda/row_ops.h"
 
 #include "talon/backend/cuda/element.cuh"
+#include "talon/backend/cuda/launch.cuh"
 
 namespace talon::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kNormThreads = 512;
 
 // One thread per element: blocks along x cover the columns, y the rows.
 dim3 ElementGrid(const Tensor& t) {
@@ -20,43 +20,21 @@ __device__ bool FindElement(const Tensor& t, int64_t& row, int64_t& col) {
 }
 
 __global__ void EmbedKernel(Tensor table, const int32_t* ids, float scale, Tensor out) {
+  BeginKernel();
   int64_t row, col;
   if (!FindElement(out, row, col)) return;
   Store(out, row, col, __fmul_rn(Load(table, ids[row], col), scale));
 }
 
-__global__ void __launch_bounds__(kNormThreads)
-    RmsNormKernel(Tensor x, const float* gain, float eps, Tensor out) {
-  __shared__ float shared[33];
-  const int64_t row = blockIdx.x;
-  const float inverse = InverseRms(x, row, 0, x.cols, eps, shared);
-  for (int64_t c = threadIdx.x; c < x.cols; c += kNormThreads) {
-    const float normed = __fmul_rn(Load(x, row, c), inverse);
-    Store(out, row, c, gain == nullptr ? normed : __fmul_rn(normed, gain[c]));
-  }
-}
-
-__global__ void __launch_bounds__(kNormThreads) NormAddKernel(NormAddParams p) {
-  __shared__ float shared[33];
-  const int64_t row = blockIdx.x;
-  const DType dtype = p.residual.dtype;
-  const float inverse = InverseRms(p.branch, row, 0, p.branch.cols, p.eps, shared);
-  for (int64_t c = threadIdx.x; c < p.branch.cols; c += kNormThreads) {
-    float normed = __fmul_rn(Load(p.branch, row, c), inverse);
-    if (p.gain != nullptr) normed = __fmul_rn(normed, p.gain[c]);
-    float sum = __fadd_rn(Load(p.residual, row, c), Round(normed, dtype));
-    if (p.layer_scalar != 1.0f) sum = __fmul_rn(Round(sum, dtype), p.layer_scalar);
-    Store(p.residual, row, c, sum);
-  }
-}
-
 __global__ void AddKernel(Tensor a, Tensor b, Tensor out) {
+  BeginKernel();
   int64_t row, col;
   if (!FindElement(out, row, col)) return;
   Store(out, row, col, __fadd_rn(Load(a, row, col), Load(b, row, col)));
 }
 
 __global__ void CopyKernel(Tensor from, Tensor to) {
+  BeginKernel();
   int64_t row, col;
   if (!FindElement(to, row, col)) return;
   Store(to, row, col, Load(from, row, col));
@@ -65,6 +43,7 @@ __global__ void CopyKernel(Tensor from, Tensor to) {
 // Elements as bytes of `element_bytes`; moved, not converted.
 __global__ void GatherKernel(const uint8_t* x, int64_t x_row_bytes, const int32_t* indices,
                              uint8_t* out, int64_t out_row_bytes, int64_t copy_bytes) {
+  BeginKernel();
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at < copy_bytes) {
     out[blockIdx.y * out_row_bytes + at] = x[indices[blockIdx.y] * x_row_bytes + at];
@@ -73,6 +52,7 @@ __global__ void GatherKernel(const uint8_t* x, int64_t x_row_bytes, const int32_
 
 __global__ void RopeTableKernel(const int32_t* positions, const float* inv_freq, DType round_to,
                                 Tensor table) {
+  BeginKernel();
   const int64_t half = table.cols / 2;
   const int64_t row = blockIdx.y;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -90,6 +70,7 @@ __device__ float Activate(Activation activation, float z) {
 }
 
 __global__ void GatedActivationKernel(Activation activation, Tensor gate, Tensor up, Tensor out) {
+  BeginKernel();
   int64_t row, col;
   if (!FindElement(out, row, col)) return;
   const float activated = Round(Activate(activation, Load(gate, row, col)), out.dtype);
@@ -97,6 +78,7 @@ __global__ void GatedActivationKernel(Activation activation, Tensor gate, Tensor
 }
 
 __global__ void SoftcapKernel(float cap, Tensor logits) {
+  BeginKernel();
   int64_t row, col;
   if (!FindElement(logits, row, col)) return;
   Store(logits, row, col, cap * tanhf(__fdiv_rn(Load(logits, row, col), cap)));
@@ -113,6 +95,7 @@ __device__ float RoundToE2m1(float value) {
 
 // One thread per block of 16.
 __global__ void QuantizeActivationsKernel(Tensor x, float input_scale, Tensor out) {
+  BeginKernel();
   const int64_t row = blockIdx.y;
   const int64_t first = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * 16;
   if (first >= x.cols) return;
@@ -135,29 +118,16 @@ __global__ void QuantizeActivationsKernel(Tensor x, float input_scale, Tensor ou
 
 cudaError_t LaunchEmbed(const Tensor& table, const int32_t* ids, float scale, const Tensor& out,
                         cudaStream_t stream) {
-  EmbedKernel<<<ElementGrid(out), kThreads, 0, stream>>>(table, ids, scale, out);
-  return cudaGetLastError();
-}
-
-cudaError_t LaunchRmsNorm(const Tensor& x, const float* gain, float eps, const Tensor& out,
-                          cudaStream_t stream) {
-  RmsNormKernel<<<static_cast<unsigned>(x.rows), kNormThreads, 0, stream>>>(x, gain, eps, out);
-  return cudaGetLastError();
-}
-
-cudaError_t LaunchNormAdd(const NormAddParams& params, cudaStream_t stream) {
-  NormAddKernel<<<static_cast<unsigned>(params.branch.rows), kNormThreads, 0, stream>>>(params);
-  return cudaGetLastError();
+  return LaunchDependent(EmbedKernel, ElementGrid(out), kThreads, 0, stream, table, ids, scale,
+                         out);
 }
 
 cudaError_t LaunchAdd(const Tensor& a, const Tensor& b, const Tensor& out, cudaStream_t stream) {
-  AddKernel<<<ElementGrid(out), kThreads, 0, stream>>>(a, b, out);
-  return cudaGetLastError();
+  return LaunchDependent(AddKernel, ElementGrid(out), kThreads, 0, stream, a, b, out);
 }
 
 cudaError_t LaunchCopy(const Tensor& from, const Tensor& to, cudaStream_t stream) {
-  CopyKernel<<<ElementGrid(to), kThreads, 0, stream>>>(from, to);
-  return cudaGetLastError();
+  return LaunchDependent(CopyKernel, ElementGrid(to), kThreads, 0, stream, from, to);
 }
 
 cudaError_t LaunchGatherRows(const Tensor& x, const int32_t* indices, const Tensor& out,
@@ -166,36 +136,33 @@ cudaError_t LaunchGatherRows(const Tensor& x, const int32_t* indices, const Tens
   const int64_t copy_bytes = x.cols * element_bytes;
   const dim3 grid(static_cast<unsigned>((copy_bytes + kThreads - 1) / kThreads),
                   static_cast<unsigned>(out.rows));
-  GatherKernel<<<grid, kThreads, 0, stream>>>(
-      static_cast<const uint8_t*>(x.data), x.row_stride * element_bytes, indices,
-      static_cast<uint8_t*>(out.data), out.row_stride * element_bytes, copy_bytes);
-  return cudaGetLastError();
+  return LaunchDependent(GatherKernel, grid, kThreads, 0, stream,
+                         static_cast<const uint8_t*>(x.data), x.row_stride * element_bytes, indices,
+                         static_cast<uint8_t*>(out.data), out.row_stride * element_bytes,
+                         copy_bytes);
 }
 
 cudaError_t LaunchRopeTable(const int32_t* positions, const float* inv_freq, DType round_to,
                             const Tensor& table, cudaStream_t stream) {
-  RopeTableKernel<<<ElementGrid(table), kThreads, 0, stream>>>(positions, inv_freq, round_to,
-                                                               table);
-  return cudaGetLastError();
+  return LaunchDependent(RopeTableKernel, ElementGrid(table), kThreads, 0, stream, positions,
+                         inv_freq, round_to, table);
 }
 
 cudaError_t LaunchGatedActivation(Activation activation, const Tensor& gate, const Tensor& up,
                                   const Tensor& out, cudaStream_t stream) {
-  GatedActivationKernel<<<ElementGrid(out), kThreads, 0, stream>>>(activation, gate, up, out);
-  return cudaGetLastError();
+  return LaunchDependent(GatedActivationKernel, ElementGrid(out), kThreads, 0, stream, activation,
+                         gate, up, out);
 }
 
 cudaError_t LaunchSoftcap(float cap, const Tensor& logits, cudaStream_t stream) {
-  SoftcapKernel<<<ElementGrid(logits), kThreads, 0, stream>>>(cap, logits);
-  return cudaGetLastError();
+  return LaunchDependent(SoftcapKernel, ElementGrid(logits), kThreads, 0, stream, cap, logits);
 }
 
 cudaError_t LaunchQuantizeActivations(const Tensor& x, float input_scale, const Tensor& out,
                                       cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>((x.cols / 16 + kThreads - 1) / kThreads),
                   static_cast<unsigned>(x.rows));
-  QuantizeActivationsKernel<<<grid, kThreads, 0, stream>>>(x, input_scale, out);
-  return cudaGetLastError();
+  return LaunchDependent(QuantizeActivationsKernel, grid, kThreads, 0, stream, x, input_scale, out);
 }
 
 }  // namespace talon::cuda

@@ -10,11 +10,20 @@
 
 namespace talon::cuda {
 
+struct NormParams {
+  const float* gain = nullptr;  // [cols] or null
+  float eps = 1e-6f;
+  Tensor out;  // [rows, cols]
+};
+
 cudaError_t LaunchEmbed(const Tensor& table, const int32_t* ids, float scale, const Tensor& out,
                         cudaStream_t stream);
 cudaError_t LaunchRmsNorm(const Tensor& x, const float* gain, float eps, const Tensor& out,
                           cudaStream_t stream);
 cudaError_t LaunchNormAdd(const NormAddParams& params, cudaStream_t stream);
+// NormAdd and then a norm of the residual stream, with the bits of the two on their own.
+cudaError_t LaunchNormAddNorm(const NormAddParams& params, const NormParams& norm,
+                              cudaStream_t stream);
 cudaError_t LaunchAdd(const Tensor& a, const Tensor& b, const Tensor& out, cudaStream_t stream);
 cudaError_t LaunchCopy(const Tensor& from, const Tensor& to, cudaStream_t stream);
 cudaError_t LaunchGatherRows(const Tensor& x, const int32_t* indices, const Tensor& out,

@@ -2,13 +2,19 @@
 // preserving keys, eight bits at a time.
 #include "talon/backend/cuda/sampling.h"
 
+#include <algorithm>
+
 #include "talon/backend/cuda/element.cuh"
+#include "talon/backend/cuda/launch.cuh"
 #include "talon/backend/gumbel.h"
 
 namespace talon::cuda {
 namespace {
 
 constexpr int kThreads = 1024;
+constexpr int kPartThreads = 256;
+constexpr int64_t kPartLogits = 4096;
+constexpr int64_t kMaxParts = 64;
 constexpr int kDigits = 256;
 constexpr double kMassUnit = 17592186044416.0;  // 2^44
 
@@ -21,16 +27,21 @@ __device__ bool Better(const Best& a, const Best& b) {
   return a.score > b.score || (a.score == b.score && a.token < b.token);
 }
 
-__device__ Best BlockBest(Best best, Best* shared /* [33] */) {
+__device__ Best WarpBest(Best best) {
   for (int step = 16; step > 0; step /= 2) {
     const Best other = {__shfl_xor_sync(0xFFFFFFFFu, best.score, step),
                         __shfl_xor_sync(0xFFFFFFFFu, best.token, step)};
     if (Better(other, best)) best = other;
   }
+  return best;
+}
+
+__device__ Best BlockBest(Best best, Best* shared /* [33] */) {
+  best = WarpBest(best);
   if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = best;
   __syncthreads();
   if (threadIdx.x == 0) {
-    for (int i = 1; i < kThreads / 32; ++i) {
+    for (int i = 1; i < blockDim.x / 32; ++i) {
       if (Better(shared[i], best)) best = shared[i];
     }
     shared[32] = best;
@@ -141,10 +152,32 @@ __device__ float SmallestAllowed(const float* logits, int64_t vocab, float large
   return threshold;
 }
 
-__global__ void __launch_bounds__(kThreads) ArgmaxKernel(Tensor logits, int32_t* tokens) {
+// Block (p, row): the best of every gridDim.x-th run of 256 logits; a NaN beats everything.
+__global__ void __launch_bounds__(kPartThreads) ArgmaxPartsKernel(Tensor logits, Best* parts) {
+  BeginKernel();
   __shared__ Best shared[33];
-  const float* row = static_cast<const float*>(logits.data) + blockIdx.x * logits.row_stride;
-  const Best best = Likeliest(row, logits.cols, shared);
+  const float* row = static_cast<const float*>(logits.data) + blockIdx.y * logits.row_stride;
+  Best best = {-INFINITY, INT32_MAX};
+  for (int64_t i = blockIdx.x * kPartThreads + threadIdx.x; i < logits.cols;
+       i += gridDim.x * kPartThreads) {
+    const float value = row[i];
+    const Best candidate = isnan(value) ? Best{INFINITY, -1} : Best{value, static_cast<int32_t>(i)};
+    if (Better(candidate, best)) best = candidate;
+  }
+  best = BlockBest(best, shared);
+  if (threadIdx.x == 0) parts[blockIdx.y * gridDim.x + blockIdx.x] = best;
+}
+
+// One warp per row.
+__global__ void __launch_bounds__(32)
+    ArgmaxMergeKernel(const Best* parts, int num_parts, int32_t* tokens) {
+  BeginKernel();
+  Best best = {-INFINITY, INT32_MAX};
+  for (int i = threadIdx.x; i < num_parts; i += 32) {
+    const Best candidate = parts[blockIdx.x * num_parts + i];
+    if (Better(candidate, best)) best = candidate;
+  }
+  best = WarpBest(best);
   if (threadIdx.x == 0) tokens[blockIdx.x] = best.token;
 }
 
@@ -173,6 +206,7 @@ __device__ int32_t Draw(const float* logits, int64_t vocab, const SamplingRow& r
 
 __global__ void __launch_bounds__(kThreads)
     SampleKernel(Tensor logits, const SamplingRow* rows, int32_t* tokens) {
+  BeginKernel();
   __shared__ Best shared[33];
   __shared__ Select select;
   const float* row = static_cast<const float*>(logits.data) + blockIdx.x * logits.row_stride;
@@ -188,12 +222,14 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void MapDraftIdsKernel(const int32_t* offsets, int64_t count, int32_t* ids) {
+  BeginKernel();
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < count) ids[i] += offsets[ids[i]];
 }
 
 __global__ void VerifyDraftsKernel(const int32_t* inputs, const int32_t* tokens, RowBatch rows,
                                    int32_t* accepted) {
+  BeginKernel();
   const int64_t s = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (s >= rows.num_sequences) return;
   int32_t count = 0;
@@ -204,30 +240,41 @@ __global__ void VerifyDraftsKernel(const int32_t* inputs, const int32_t* tokens,
 
 }  // namespace
 
-cudaError_t LaunchArgmax(const Tensor& logits, int32_t* tokens, cudaStream_t stream) {
-  ArgmaxKernel<<<static_cast<unsigned>(logits.rows), kThreads, 0, stream>>>(logits, tokens);
-  return cudaGetLastError();
+int64_t ArgmaxScratchBytes(const Tensor& logits) {
+  return logits.rows * kMaxParts * static_cast<int64_t>(sizeof(Best));
+}
+
+cudaError_t LaunchArgmax(const Tensor& logits, void* scratch, int32_t* tokens,
+                         cudaStream_t stream) {
+  const int64_t parts = std::min<int64_t>(kMaxParts, (logits.cols + kPartLogits - 1) / kPartLogits);
+  const auto rows = static_cast<unsigned>(logits.rows);
+  auto* best = static_cast<Best*>(scratch);
+  const cudaError_t error =
+      LaunchDependent(ArgmaxPartsKernel, dim3(static_cast<unsigned>(parts), rows), kPartThreads, 0,
+                      stream, logits, best);
+  if (error != cudaSuccess) return error;
+  return LaunchDependent(ArgmaxMergeKernel, dim3(rows), 32, 0, stream, best,
+                         static_cast<int>(parts), tokens);
 }
 
 cudaError_t LaunchSample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens,
                          cudaStream_t stream) {
-  SampleKernel<<<static_cast<unsigned>(logits.rows), kThreads, 0, stream>>>(logits, rows, tokens);
-  return cudaGetLastError();
+  return LaunchDependent(SampleKernel, static_cast<unsigned>(logits.rows), kThreads, 0, stream,
+                         logits, rows, tokens);
 }
 
 cudaError_t LaunchMapDraftIds(const int32_t* offsets, int64_t count, int32_t* ids,
                               cudaStream_t stream) {
   if (offsets == nullptr || count == 0) return cudaSuccess;
-  MapDraftIdsKernel<<<static_cast<unsigned>((count + 127) / 128), 128, 0, stream>>>(offsets, count,
-                                                                                    ids);
-  return cudaGetLastError();
+  return LaunchDependent(MapDraftIdsKernel, static_cast<unsigned>((count + 127) / 128), 128, 0,
+                         stream, offsets, count, ids);
 }
 
 cudaError_t LaunchVerifyDrafts(const int32_t* inputs, const int32_t* tokens, const RowBatch& rows,
                                int32_t* accepted, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>((rows.num_sequences + 127) / 128);
-  VerifyDraftsKernel<<<blocks, 128, 0, stream>>>(inputs, tokens, rows, accepted);
-  return cudaGetLastError();
+  return LaunchDependent(VerifyDraftsKernel, blocks, 128, 0, stream, inputs, tokens, rows,
+                         accepted);
 }
 
 }  // namespace talon::cuda

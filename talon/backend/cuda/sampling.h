@@ -10,7 +10,9 @@
 
 namespace talon::cuda {
 
-cudaError_t LaunchArgmax(const Tensor& logits, int32_t* tokens, cudaStream_t stream);
+// `scratch` holds ArgmaxScratchBytes.
+int64_t ArgmaxScratchBytes(const Tensor& logits);
+cudaError_t LaunchArgmax(const Tensor& logits, void* scratch, int32_t* tokens, cudaStream_t stream);
 // Masses of the top_p filter are added in fixed point (2^-44 of the likeliest token's), so their
 // order does not matter.
 cudaError_t LaunchSample(const Tensor& logits, const SamplingRow* rows, int32_t* tokens,

@@ -1,4 +1,4 @@
-#include "stream_read.h"
+#include "talon/backend/cuda/stream_read.h"
 
 namespace talon::cuda {
 namespace {

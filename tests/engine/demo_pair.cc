@@ -1,10 +1,9 @@
 #include "tests/engine/demo_pair.h"
 
-#include "tests/support/test_data.h"
-
 #include <random>
 
 #include "talon/engine/feature_extractor.h"
+#include "tests/support/test_data.h"
 
 namespace talon::test {
 
@@ -45,8 +44,8 @@ std::vector<std::vector<float>> LogitsOf(const DemoPair& pair, const std::vector
     const Arena::Scope scope(arena);
     const Tensor logits = arena.Take(1, vocab, DType::kF32);
     model.Logits(hidden.Rows(i, 1), logits, arena);
-    const auto* values = static_cast<const float*>(logits.data);
-    rows.emplace_back(values, values + vocab);
+    std::vector<float>& row = rows.emplace_back(static_cast<size_t>(vocab));
+    model.backend().Download(logits.data, vocab * SizeOf(DType::kF32), row.data());
   }
   return rows;
 }

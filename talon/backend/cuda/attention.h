@@ -15,14 +15,18 @@ inline constexpr int64_t kSplitTokens = 128;
 
 cudaError_t LaunchQkvNormRopeWrite(const QkvParams& params, cudaStream_t stream);
 
-// Splits that rows of up to block_table_stride pages can have.
-int64_t MaxSplits(int64_t block_table_stride);
 // Bytes of split results when each split has a block of its own: [row][head][split][head_dim + 2]
 // F32.
 int64_t SplitBytes(const AttentionParams& params);
+int64_t ArrivalBytes(const AttentionParams& params);
 
-// `splits` holds SplitBytes or is null: then one block walks a row's splits and nothing is stored
-// in between. Both give the same bits.
-cudaError_t LaunchAttention(const AttentionParams& params, float* splits, cudaStream_t stream);
+struct AttentionScratch {
+  float* splits = nullptr;       // SplitBytes
+  uint32_t* arrivals = nullptr;  // ArrivalBytes, zero before and after
+};
+
+// Without splits one block walks a row's tiles; both ways give the same bits.
+cudaError_t LaunchAttention(const AttentionParams& params, const AttentionScratch& scratch,
+                            cudaStream_t stream);
 
 }  // namespace talon::cuda

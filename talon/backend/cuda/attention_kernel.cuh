@@ -1,42 +1,26 @@
-// Paged attention for one row, one KV head and up to eight of its query heads per block, FP32
-// throughout. Keys are walked in tiles of kSplitTokens at absolute positions, ascending; a tile is
-// a split, and split results are merged left to right, either by the block that walks them all or
-// by a second kernel: the same operations, the same bits.
+// Paged attention, FP32 throughout. A block does one KV head and kQueries queries: the query heads
+// of its group for as many consecutive rows of one sequence as that leaves; they share
+// the loads of keys and values. Keys are walked in tiles of kSplitTokens at absolute positions,
+// ascending; a tile is a split, and split results are merged left to right, either by the block
+// that walks them all or by the last block to finish: the same operations, the same bits. No
+// query's numbers depend on the other queries of its block.
 //
 // Inside a tile a warp takes a key at a time, its lanes kLane dimensions each: products in
-// ascending order, then a butterfly over lanes (halving the heads as it goes). Weights are
+// ascending order, then a butterfly over lanes (halving the queries as it goes). Weights are
 // exp(score - tile maximum), added per lane and then by a butterfly. For the weighted sum warp w
 // takes positions w, w + 8, ... of the tile in ascending order; the eight sums are added by the
 // balanced tree.
 #pragma once
 
-#include "talon/backend/cuda/attention.h"
-#include "talon/backend/cuda/element.cuh"
-#include "talon/backend/cuda/launch.cuh"
+#include "talon/backend/cuda/attention_cache.cuh"
+#include "talon/backend/cuda/attention_view.h"
 
 namespace talon::cuda {
 
 inline constexpr int kAttentionWarps = 8;
 inline constexpr int kAttentionThreads = 32 * kAttentionWarps;
-inline constexpr int kSplitPages = static_cast<int>(kSplitTokens / kKvPageTokens);
-
-struct AttentionView {
-  Tensor q;
-  Tensor out;
-  RowBatch rows;
-  BlockTable table;
-  const void* keys;
-  const void* values;
-  int64_t kv_heads;
-  int64_t heads;
-  int64_t head_dim;
-  int64_t window;
-  float scale;  // of the scores, k_scale included
-  float v_scale;
-  DType dtype;
-  int64_t num_splits;  // of a block of their own each; 0: one block walks all
-  float* splits;       // [row][head][split][head_dim + 2]
-};
+inline constexpr int kTile = static_cast<int>(kSplitTokens);
+inline constexpr int kTilePages = kTile / static_cast<int>(kKvPageTokens);
 
 // Keys visible to a row: [begin, end).
 struct Visible {
@@ -49,7 +33,7 @@ __device__ __forceinline__ Visible VisibleKeys(const AttentionView& a, int64_t r
   return {begin < 0 ? 0 : begin, position + 1};
 }
 
-// m, l and the weighted sum of one head: exp-weights relative to m.
+// The largest score of a query so far and the sum of its exp-weights relative to it.
 struct SoftmaxState {
   float m;
   float l;
@@ -72,146 +56,175 @@ __device__ __forceinline__ float MergeValue(float total, float part, float2 fact
   return __fadd_rn(__fmul_rn(total, factor.x), __fmul_rn(part, factor.y));
 }
 
-// kLane consecutive elements of the cache from `index` on; `live` counts those inside the head.
-template <int kLane>
-__device__ __forceinline__ void LoadCache(const void* data, DType dtype, int64_t index, int live,
-                                          float (&values)[kLane]) {
-  if (dtype == DType::kBF16 && kLane >= 8 && live == kLane) {
-    const auto* words = reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(data) + index);
-#pragma unroll
-    for (int w = 0; w < kLane / 8; ++w) {
-      const uint4 four = words[w];
-      const uint32_t word[4] = {four.x, four.y, four.z, four.w};
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        values[8 * w + 2 * i] = __uint_as_float(word[i] << 16);
-        values[8 * w + 2 * i + 1] = __uint_as_float(word[i] & 0xFFFF0000u);
-      }
-    }
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < kLane; ++i) {
-    values[i] = i < live ? LoadElement(data, dtype, index + i) : 0.0f;
-  }
-}
-
-// Adds v[h] over the lanes; afterwards v[0] is the total of head `lane * kHeads / 32`.
-template <int kHeads>
-__device__ __forceinline__ void SumHeads(float (&v)[kHeads], int lane) {
+// Adds v[q] over the lanes; afterwards v[0] is the total of query `lane * kQueries / 32`.
+template <int kQueries>
+__device__ __forceinline__ void SumQueries(float (&v)[kQueries], int lane) {
   int step = 16;
 #pragma unroll
-  for (int heads = kHeads; heads > 1; heads /= 2, step /= 2) {
+  for (int left = kQueries; left > 1; left /= 2, step /= 2) {
     const bool upper = (lane & step) != 0;
 #pragma unroll
-    for (int h = 0; h < heads / 2; ++h) {
-      const float kept = upper ? v[h + heads / 2] : v[h];
-      const float given = upper ? v[h] : v[h + heads / 2];
-      v[h] = __fadd_rn(kept, __shfl_xor_sync(0xFFFFFFFFu, given, step));
+    for (int q = 0; q < left / 2; ++q) {
+      const float kept = upper ? v[q + left / 2] : v[q];
+      const float given = upper ? v[q] : v[q + left / 2];
+      v[q] = __fadd_rn(kept, __shfl_xor_sync(0xFFFFFFFFu, given, step));
     }
   }
-  for (; step > 0; step /= 2) v[0] = __fadd_rn(v[0], __shfl_xor_sync(0xFFFFFFFFu, v[0], step));
+#pragma unroll
+  for (int rest = 16 / kQueries; rest > 0; rest /= 2) {
+    v[0] = __fadd_rn(v[0], __shfl_xor_sync(0xFFFFFFFFu, v[0], rest));
+  }
 }
 
-template <int kHeads, int kLane>
-struct AttentionBlock {
-  static constexpr int kHeadCount = kHeads;
+template <class CacheOf, int kQueriesOf, int kLaneOf>
+struct AttentionShape {
+  using Cache = CacheOf;
+  static constexpr int kQueries = kQueriesOf;
+  static constexpr int kLane = kLaneOf;       // dimensions of a lane
   static constexpr int kPadded = 32 * kLane;  // the head's dimensions, rounded up
-  static constexpr int kSumCount = kHeads * kPadded;
+  static constexpr int kSumCount = kQueries * kPadded;
   static constexpr int kOutputs = (kSumCount + kAttentionThreads - 1) / kAttentionThreads;
-  static constexpr int kKeys = kLane >= 16 ? 2 : 4;  // keys in flight per warp
-  static constexpr int kStateOffset = kHeads * static_cast<int>(kSplitTokens) * 4;
-  static constexpr int kPagesOffset = kStateOffset + kHeads * 8;
-  static constexpr int kSumOffset = (kPagesOffset + kSplitPages * 4 + 15) / 16 * 16;
+  // Tokens whose loads a warp has in flight.
+  static constexpr int kTokens = kLane * Cache::kElementBytes >= 32 ? 4 : 8;
+
+  // Shared memory.
+  static constexpr int kStateOffset = kQueries * kTile * 4;
+  static constexpr int kRangeOffset = kStateOffset + kQueries * 8;
+  static constexpr int kPagesOffset = kRangeOffset + kQueries * 16;
+  static constexpr int kSumOffset = (kPagesOffset + kTilePages * 4 + 15) / 16 * 16;
   static constexpr int kSharedBytes = kSumOffset + kAttentionWarps * kSumCount * 4;
+};
+
+// Rows [first_row, first_row + num_rows) of one sequence against one KV head.
+template <class Shape>
+struct AttentionBlock {
+  static constexpr int kLane = Shape::kLane;
+  static constexpr int kQueries = Shape::kQueries;
+  using Cache = typename Shape::Cache;
+  using Raw = RawElements<kLane, Cache::kElementBytes>;
 
   const AttentionView& a;
-  float* weights;       // shared [kHeads][kSplitTokens]: scores, then exp-weights
-  SoftmaxState* state;  // shared [kHeads]
-  int* pages;           // shared [kSplitPages]
-  float* partial;       // shared [kAttentionWarps][kHeads][kPadded]
-  int64_t row, sequence, kv_head, first_head;
-  int live_heads, live_lane, lane, warp;
-  float sums[kOutputs];  // thread t: entries t, t + kAttentionThreads, ... of [kHeads][kPadded]
+  float* weights;       // shared [kQueries][kTile]: scores, then exp-weights
+  SoftmaxState* state;  // shared [kQueries]
+  Visible* visible;     // shared [rows of a block]
+  int* pages;           // shared [kTilePages]
+  float* partial;       // shared [kAttentionWarps][kQueries][kPadded]
+  int64_t first_row = 0, sequence = 0, kv_head, first_head;
+  int num_rows = 0;
+  int live_heads, lane, warp;
+  bool live_lane;
+  float sums[Shape::kOutputs];  // entries t, t + kAttentionThreads, ... of [kQueries][kPadded]
 
   __device__ AttentionBlock(const AttentionView& view, uint8_t* shared) : a(view) {
     weights = reinterpret_cast<float*>(shared);
-    state = reinterpret_cast<SoftmaxState*>(shared + kStateOffset);
-    pages = reinterpret_cast<int*>(shared + kPagesOffset);
-    partial = reinterpret_cast<float*>(shared + kSumOffset);
+    state = reinterpret_cast<SoftmaxState*>(shared + Shape::kStateOffset);
+    visible = reinterpret_cast<Visible*>(shared + Shape::kRangeOffset);
+    pages = reinterpret_cast<int*>(shared + Shape::kPagesOffset);
+    partial = reinterpret_cast<float*>(shared + Shape::kSumOffset);
     lane = threadIdx.x % 32;
     warp = threadIdx.x / 32;
-    row = blockIdx.x;
-    sequence = SequenceOf(a.rows, row);
     const int64_t group = a.heads / a.kv_heads;
-    const int64_t chunks = (group + kHeads - 1) / kHeads;
+    const int64_t chunks = (group + a.BlockHeads() - 1) / a.BlockHeads();
     kv_head = blockIdx.y / chunks;
-    const int64_t in_group = blockIdx.y % chunks * kHeads;
+    const int64_t in_group = blockIdx.y % chunks * a.BlockHeads();
     first_head = kv_head * group + in_group;
-    live_heads = static_cast<int>(min(static_cast<int64_t>(kHeads), group - in_group));
-    live_lane = static_cast<int>(
-        max(static_cast<int64_t>(0),
-            min(static_cast<int64_t>(kLane), a.head_dim - static_cast<int64_t>(lane) * kLane)));
+    live_heads = static_cast<int>(min(static_cast<int64_t>(a.BlockHeads()), group - in_group));
+    live_lane = static_cast<int64_t>(lane) * kLane < a.head_dim;
   }
 
-  // Where this lane's part of a key or value begins; `token` counts from the split's first.
-  __device__ __forceinline__ int64_t LaneAt(int token) const {
-    return KvIndex(a.kv_heads, a.head_dim, pages[token / kKvPageTokens], kv_head,
-                   token % kKvPageTokens) +
-           lane * kLane;
+  // Queries go row by row.
+  __device__ int RowOf(int query) const { return query >> a.head_bits; }
+  __device__ int HeadOf(int query) const { return query & (a.BlockHeads() - 1); }
+  __device__ bool IsLive(int query) const {
+    return RowOf(query) < num_rows && HeadOf(query) < live_heads;
   }
 
-  __device__ void LoadPages(int64_t split) {
-    if (threadIdx.x < kSplitPages) {
-      const int64_t page = split * kSplitPages + threadIdx.x;
-      pages[threadIdx.x] =
-          page < a.table.stride ? a.table.pages[sequence * a.table.stride + page] : -1;
+  __device__ void PointAt(int64_t row, int rows, int64_t of_sequence) {
+    first_row = row;
+    num_rows = rows;
+    sequence = of_sequence;
+    __syncthreads();
+    if (threadIdx.x < Shape::kQueries >> a.head_bits) {
+      const int64_t index = first_row + min(static_cast<int>(threadIdx.x), num_rows - 1);
+      visible[threadIdx.x] = VisibleKeys(a, index);
     }
+    __syncthreads();
+  }
+  // What any of the rows sees.
+  __device__ Visible AllVisible() const { return {visible[0].begin, visible[num_rows - 1].end}; }
+
+  // Where this lane's part of a key or value begins; `token` counts from the tile's first.
+  __device__ __forceinline__ const uint8_t* LaneAt(const void* cache, int token) const {
+    const int64_t index = KvIndex(a.kv_heads, a.head_dim, pages[token / kKvPageTokens], kv_head,
+                                  token % kKvPageTokens) +
+                          lane * kLane;
+    return static_cast<const uint8_t*>(cache) + index * Cache::kElementBytes;
+  }
+  __device__ __forceinline__ void LoadToken(const void* cache, int token, int begin, int end,
+                                            Raw& raw) const {
+    raw.Clear();
+    if (token >= begin && token < end && live_lane) raw.LoadFrom(LaneAt(cache, token));
   }
 
-  // Scores of tokens [begin, end) of the split; -inf for the others.
-  __device__ void Scores(int begin, int end) const {
-    float q[kHeads][kLane];
+  __device__ void LoadQueries(float (&q)[kQueries][kLane]) const {
 #pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
+    for (int n = 0; n < kQueries; ++n) {
+      const int64_t row = first_row + RowOf(n);
+      const int64_t column = (first_head + HeadOf(n)) * a.head_dim + lane * kLane;
+      const int64_t at = row * a.q.row_stride + column;
+      const bool live = IsLive(n) && live_lane;
+      if (a.q.dtype == DType::kBF16) {
+        RawElements<kLane, 2> raw;
+        raw.Clear();
+        if (live) raw.LoadFrom(static_cast<const uint16_t*>(a.q.data) + at);
 #pragma unroll
-      for (int i = 0; i < kLane; ++i) {
-        const bool live = h < live_heads && i < live_lane;
-        q[h][i] = live ? Load(a.q, row, (first_head + h) * a.head_dim + lane * kLane + i) : 0.0f;
-      }
-    }
-    for (int first = warp * kKeys; first < kSplitTokens; first += kAttentionWarps * kKeys) {
-      float key[kKeys][kLane];
+        for (int i = 0; i < kLane; ++i) q[n][i] = Bf16Cache::Value<kLane>(raw, i);
+      } else {
 #pragma unroll
-      for (int j = 0; j < kKeys; ++j) {
-        const bool visible = first + j >= begin && first + j < end;
-        LoadCache<kLane>(a.keys, a.dtype, visible ? LaneAt(first + j) : 0, visible ? live_lane : 0,
-                         key[j]);
-      }
-#pragma unroll
-      for (int j = 0; j < kKeys; ++j) {
-        float sum[kHeads];
-#pragma unroll
-        for (int h = 0; h < kHeads; ++h) {
-          sum[h] = 0.0f;
-#pragma unroll
-          for (int i = 0; i < kLane; ++i) sum[h] = __fmaf_rn(q[h][i], key[j][i], sum[h]);
+        for (int i = 0; i < kLane; ++i) {
+          q[n][i] = live ? static_cast<const float*>(a.q.data)[at + i] : 0.0f;
         }
-        SumHeads<kHeads>(sum, lane);
-        const bool visible = first + j >= begin && first + j < end;
-        if (lane % (32 / kHeads) == 0) {
-          weights[lane * kHeads / 32 * kSplitTokens + first + j] =
-              visible ? __fmul_rn(sum[0], a.scale) : -INFINITY;
+      }
+    }
+  }
+
+  // Scores of the tile at `base`; -inf where a query does not see the key.
+  __device__ void Scores(int64_t base, int begin, int end) const {
+    float q[kQueries][kLane];
+    LoadQueries(q);
+    constexpr int kTokens = Shape::kTokens;
+    const int mine = lane * kQueries / 32;
+    const Visible range = visible[RowOf(mine)];
+    for (int first = warp * kTokens; first < kTile; first += kAttentionWarps * kTokens) {
+      Raw key[kTokens];
+#pragma unroll
+      for (int j = 0; j < kTokens; ++j) LoadToken(a.keys, first + j, begin, end, key[j]);
+#pragma unroll
+      for (int j = 0; j < kTokens; ++j) {
+        float sum[kQueries];
+#pragma unroll
+        for (int n = 0; n < kQueries; ++n) {
+          sum[n] = 0.0f;
+#pragma unroll
+          for (int i = 0; i < kLane; ++i) {
+            sum[n] = __fmaf_rn(q[n][i], Cache::template Value<kLane>(key[j], i), sum[n]);
+          }
+        }
+        SumQueries<kQueries>(sum, lane);
+        const int64_t position = base + first + j;
+        const bool seen = position >= range.begin && position < range.end;
+        if (lane % (32 / kQueries) == 0) {
+          weights[mine * kTile + first + j] = seen ? __fmul_rn(sum[0], a.scale) : -INFINITY;
         }
       }
     }
   }
 
-  // Scores to exp-weights; warp h does head h.
+  // Scores to exp-weights; warp n does query n. A query that sees nothing here gets zeros.
   __device__ void Softmax() const {
-    if (warp >= kHeads) return;
-    float* w = weights + warp * kSplitTokens;
-    constexpr int kEach = static_cast<int>(kSplitTokens / 32);
+    if (warp >= kQueries) return;
+    float* w = weights + warp * kTile;
+    constexpr int kEach = kTile / 32;
     float score[kEach];
     float largest = -INFINITY;
 #pragma unroll
@@ -223,10 +236,11 @@ struct AttentionBlock {
     for (int step = 16; step > 0; step /= 2) {
       largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, step));
     }
+    const float base = largest == -INFINITY ? 0.0f : largest;
     float sum = 0.0f;
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
-      const float weight = expf(score[i] - largest);
+      const float weight = expf(score[i] - base);
       w[i * 32 + lane] = weight;
       sum = __fadd_rn(sum, weight);
     }
@@ -234,66 +248,82 @@ struct AttentionBlock {
     if (lane == 0) state[warp] = {largest, sum};
   }
 
-  __device__ void AddValues(int begin, int end) {
-    float sum[kHeads][kLane] = {};
-    constexpr int kStep = kAttentionWarps;
-    for (int first = warp; first < kSplitTokens; first += kKeys * kStep) {
-      float value[kKeys][kLane];
+  __device__ void AddTokens(const Raw (&value)[Shape::kTokens], int first,
+                            float (&sum)[kQueries][kLane]) const {
 #pragma unroll
-      for (int j = 0; j < kKeys; ++j) {
-        const int token = first + j * kStep;
-        const bool visible = token >= begin && token < end;
-        LoadCache<kLane>(a.values, a.dtype, visible ? LaneAt(token) : 0, visible ? live_lane : 0,
-                         value[j]);
-      }
+    for (int j = 0; j < Shape::kTokens; ++j) {
 #pragma unroll
-      for (int j = 0; j < kKeys; ++j) {
+      for (int n = 0; n < kQueries; ++n) {
+        const float weight = weights[n * kTile + first + j * kAttentionWarps];
 #pragma unroll
-        for (int h = 0; h < kHeads; ++h) {
-          const float weight = weights[h * kSplitTokens + first + j * kStep];
-#pragma unroll
-          for (int i = 0; i < kLane; ++i) sum[h][i] = __fmaf_rn(weight, value[j][i], sum[h][i]);
+        for (int i = 0; i < kLane; ++i) {
+          sum[n][i] = __fmaf_rn(weight, Cache::template Value<kLane>(value[j], i), sum[n][i]);
         }
       }
     }
+  }
+
+  // The eight warps' sums by the balanced tree.
+  __device__ void AddWarps(const float (&sum)[kQueries][kLane]) {
 #pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
+    for (int n = 0; n < kQueries; ++n) {
 #pragma unroll
       for (int i = 0; i < kLane; ++i) {
-        partial[warp * kSumCount + h * kPadded + i * 32 + lane] = sum[h][i];
+        partial[warp * Shape::kSumCount + n * Shape::kPadded + i * 32 + lane] = sum[n][i];
       }
     }
     __syncthreads();
 #pragma unroll
-    for (int o = 0; o < kOutputs; ++o) {
+    for (int o = 0; o < Shape::kOutputs; ++o) {
       const int at = threadIdx.x + o * kAttentionThreads;
-      if (at >= kSumCount) break;
+      if (at >= Shape::kSumCount) break;
       float part[kAttentionWarps];
 #pragma unroll
-      for (int w = 0; w < kAttentionWarps; ++w) part[w] = partial[w * kSumCount + at];
+      for (int w = 0; w < kAttentionWarps; ++w) part[w] = partial[w * Shape::kSumCount + at];
       sums[o] = __fadd_rn(__fadd_rn(__fadd_rn(part[0], part[1]), __fadd_rn(part[2], part[3])),
                           __fadd_rn(__fadd_rn(part[4], part[5]), __fadd_rn(part[6], part[7])));
     }
   }
 
-  // Head and column of entry `at` of [kHeads][kPadded], where lane l's i-th dimension, kLane l + i,
-  // is stored at 32 i + l.
-  __device__ static int HeadOf(int at) { return at / kPadded; }
-  __device__ static int ColumnOf(int at) { return at % 32 * kLane + at % kPadded / 32; }
+  // Query and column of entry `at` of [kQueries][kPadded], where lane l's i-th dimension,
+  // kLane l + i, is stored at 32 i + l.
+  __device__ static int QueryOf(int at) { return at / Shape::kPadded; }
+  __device__ static int ColumnOf(int at) { return at % 32 * kLane + at % Shape::kPadded / 32; }
 
-  // One split: leaves its state in shared memory and its weighted sums in `sums`.
-  __device__ void WalkSplit(int64_t split, Visible visible) {
-    const int64_t base = split * kSplitTokens;
-    const int begin = static_cast<int>(max(visible.begin - base, static_cast<int64_t>(0)));
-    const int end = static_cast<int>(min(visible.end - base, kSplitTokens));
+  // One tile: leaves the states in shared memory and the weighted sums in `sums`.
+  __device__ void WalkTile(int64_t tile) {
+    const int64_t base = tile * kTile;
+    const Visible all = AllVisible();
+    const int begin = static_cast<int>(max(all.begin - base, static_cast<int64_t>(0)));
+    const int end = static_cast<int>(min(all.end - base, static_cast<int64_t>(kTile)));
     __syncthreads();
-    LoadPages(split);
+    if (threadIdx.x < kTilePages) {
+      const int64_t page = tile * kTilePages + threadIdx.x;
+      pages[threadIdx.x] =
+          page < a.table.stride ? a.table.pages[sequence * a.table.stride + page] : -1;
+    }
     __syncthreads();
-    Scores(begin, end);
+    Scores(base, begin, end);
+    constexpr int kTokens = Shape::kTokens;
+    constexpr int kStep = kAttentionWarps * kTokens;
+    Raw value[kTokens];
+#pragma unroll
+    for (int j = 0; j < kTokens; ++j) {
+      LoadToken(a.values, warp + j * kAttentionWarps, begin, end, value[j]);
+    }
     __syncthreads();
     Softmax();
     __syncthreads();
-    AddValues(begin, end);
+    float sum[kQueries][kLane] = {};
+    AddTokens(value, warp, sum);
+    for (int first = warp + kStep; first < kTile; first += kStep) {
+#pragma unroll
+      for (int j = 0; j < kTokens; ++j) {
+        LoadToken(a.values, first + j * kAttentionWarps, begin, end, value[j]);
+      }
+      AddTokens(value, first, sum);
+    }
+    AddWarps(sum);
   }
 };
 

@@ -171,8 +171,13 @@ void CudaBackend::Attention(const AttentionParams& params) {
   constexpr int64_t kMaxSplitBytes = int64_t{256} << 20;
   const int64_t bytes = SplitBytes(params);
   const bool split = params.q.rows <= kSplitRows && bytes <= kMaxSplitBytes;
-  auto* splits = split ? static_cast<float*>(splits_.Get(bytes, false, Stream())) : nullptr;
-  Check(LaunchAttention(params, splits, Stream()), "Attention");
+  AttentionScratch scratch;
+  if (split) {
+    scratch.splits = static_cast<float*>(splits_.Get(bytes, false, Stream()));
+    scratch.arrivals =
+        static_cast<uint32_t*>(split_arrivals_.Get(ArrivalBytes(params), true, Stream()));
+  }
+  Check(LaunchAttention(params, scratch, Stream()), "Attention");
 }
 
 void CudaBackend::GatedActivation(Activation activation, const Tensor& gate, const Tensor& up,

@@ -86,6 +86,7 @@ class CudaBackend : public Backend {
   Scratch group_sums_;
   Scratch arrivals_;
   Scratch splits_;
+  Scratch split_arrivals_;
   Scratch best_tokens_;
   Scratch random_data_;
   Scratch random_scales_;

@@ -69,18 +69,6 @@ __device__ __forceinline__ float BlockSum(float value, float* shared) {
   return sum;
 }
 
-// 1 / sqrt(mean(x^2) + eps) of columns [begin, begin + count) of a row, by the whole block.
-__device__ __forceinline__ float InverseRms(const Tensor& x, int64_t row, int64_t begin,
-                                            int64_t count, float eps, float* shared) {
-  float sum = 0.0f;
-  for (int64_t c = threadIdx.x; c < count; c += blockDim.x) {
-    const float value = Load(x, row, begin + c);
-    sum = __fmaf_rn(value, value, sum);
-  }
-  const float mean = __fdiv_rn(BlockSum(sum, shared), static_cast<float>(count));
-  return __fdiv_rn(1.0f, __fsqrt_rn(mean + eps));
-}
-
 // The page of `position` in a sequence, or -1; the sequence that owns a row.
 __device__ __forceinline__ int64_t PageOf(const BlockTable& table, int64_t sequence,
                                           int64_t position) {

@@ -21,7 +21,7 @@ __device__ __forceinline__ bool MovesInWords(const Tensor& t) {
 __device__ __forceinline__ void LoadRun(const Tensor& t, int64_t row, int64_t col,
                                         float (&values)[kRun]) {
   const int64_t at = row * t.row_stride + col;
-  if (t.dtype == DType::kBF16 && MovesInWords(t)) {
+  if (t.dtype == DType::kBF16 && MovesInWords(t) && col < t.cols) {
     const uint4 words = *reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(t.data) + at);
     const uint32_t word[4] = {words.x, words.y, words.z, words.w};
 #pragma unroll
@@ -56,20 +56,10 @@ __device__ __forceinline__ void StoreRun(const Tensor& t, int64_t row, int64_t c
   }
 }
 
-// The row times `inverse` and, where there is one, the gain.
-__device__ __forceinline__ void Scale(float (&values)[kRun], float inverse, const float* gain,
-                                      int64_t col, int64_t cols) {
+__device__ __forceinline__ void Scale(float (&values)[kRun], float inverse,
+                                      const float (&gain)[kRun]) {
 #pragma unroll
-  for (int i = 0; i < kRun; ++i) {
-    values[i] = __fmul_rn(values[i], inverse);
-    if (gain != nullptr && col + i < cols) values[i] = __fmul_rn(values[i], gain[col + i]);
-  }
-}
-
-// Calls with every column at which one of this thread's runs begins.
-template <class RunFn>
-__device__ __forceinline__ void ForRuns(int64_t cols, RunFn run) {
-  for (int64_t col = threadIdx.x * kRun; col < cols; col += blockDim.x * kRun) run(col);
+  for (int i = 0; i < kRun; ++i) values[i] = __fmul_rn(__fmul_rn(values[i], inverse), gain[i]);
 }
 
 __device__ __forceinline__ float SumOfSquares(const float (&values)[kRun], float sum) {
@@ -84,63 +74,135 @@ __device__ __forceinline__ float InverseRmsOf(float sum_of_squares, int64_t cols
   return __fdiv_rn(1.0f, __fsqrt_rn(mean + eps));
 }
 
-__device__ void NormRow(const Tensor& x, int64_t row, const NormParams& norm, float* shared) {
-  float sum = 0.0f;
-  float values[kRun];
-  ForRuns(x.cols, [&](int64_t col) {
-    LoadRun(x, row, col, values);
-    sum = SumOfSquares(values, sum);
-  });
-  const float inverse = InverseRmsOf(sum, x.cols, norm.eps, shared);
-  ForRuns(x.cols, [&](int64_t col) {
-    LoadRun(x, row, col, values);
-    Scale(values, inverse, norm.gain, col, x.cols);
-    StoreRun(norm.out, row, col, values);
-  });
+__device__ __forceinline__ void LoadGain(const float* gain, int64_t col, int64_t cols,
+                                         float (&values)[kRun]) {
+  if (gain != nullptr && cols % kRun == 0 && col < cols) {
+    const float4 low = *reinterpret_cast<const float4*>(gain + col);
+    const float4 high = *reinterpret_cast<const float4*>(gain + col + 4);
+    const float all[kRun] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+    for (int i = 0; i < kRun; ++i) values[i] = all[i];
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < kRun; ++i)
+    values[i] = gain != nullptr && col + i < cols ? gain[col + i] : 1.0f;
 }
 
-__device__ void NormAddRow(const NormAddParams& p, int64_t row, float* shared) {
-  const DType dtype = p.residual.dtype;
-  float sum = 0.0f;
-  float branch[kRun], residual[kRun];
-  ForRuns(p.branch.cols, [&](int64_t col) {
-    LoadRun(p.branch, row, col, branch);
-    sum = SumOfSquares(branch, sum);
-  });
-  const float inverse = InverseRmsOf(sum, p.branch.cols, p.eps, shared);
-  ForRuns(p.branch.cols, [&](int64_t col) {
-    LoadRun(p.branch, row, col, branch);
-    LoadRun(p.residual, row, col, residual);
-    Scale(branch, inverse, p.gain, col, p.branch.cols);
+// A thread's run is `col` and every blockDim.x * kRun columns further; most rows have one. Gains
+// are weights, which need not wait for the kernel before.
+struct NormRow {
+  const NormParams& norm;
+  float* shared;
+  float gain[kRun];
+
+  __device__ NormRow(const NormParams& params, float* memory) : norm(params), shared(memory) {
+    LoadGain(norm.gain, threadIdx.x * kRun, norm.out.cols, gain);
+  }
+
+  // `values`: the row's first run, already loaded.
+  __device__ void Run(const Tensor& x, int64_t row, float (&values)[kRun]) {
+    const int64_t first = threadIdx.x * kRun;
+    const int64_t step = static_cast<int64_t>(blockDim.x) * kRun;
+    float sum = SumOfSquares(values, 0.0f);
+    float more[kRun];
+    for (int64_t col = first + step; col < x.cols; col += step) {
+      LoadRun(x, row, col, more);
+      sum = SumOfSquares(more, sum);
+    }
+    const float inverse = InverseRmsOf(sum, x.cols, norm.eps, shared);
+    Scale(values, inverse, gain);
+    if (first < x.cols) StoreRun(norm.out, row, first, values);
+    for (int64_t col = first + step; col < x.cols; col += step) {
+      float more_gain[kRun];
+      LoadRun(x, row, col, more);
+      LoadGain(norm.gain, col, x.cols, more_gain);
+      Scale(more, inverse, more_gain);
+      StoreRun(norm.out, row, col, more);
+    }
+  }
+};
+
+__device__ __forceinline__ void LoadFirst(const Tensor& x, int64_t row, float (&values)[kRun]) {
+  LoadRun(x, row, threadIdx.x * kRun, values);
+}
+
+struct NormAddRow {
+  const NormAddParams& p;
+  float* shared;
+  float gain[kRun];
+
+  __device__ NormAddRow(const NormAddParams& params, float* memory) : p(params), shared(memory) {
+    LoadGain(p.gain, threadIdx.x * kRun, p.branch.cols, gain);
+  }
+
+  // residual = rb(rb(residual + rb(branch)) * scalar)
+  __device__ void Join(const float (&branch)[kRun], float (&residual)[kRun]) const {
+    const DType dtype = p.residual.dtype;
 #pragma unroll
     for (int i = 0; i < kRun; ++i) {
-      residual[i] = __fadd_rn(residual[i], Round(branch[i], dtype));
+      residual[i] = Round(__fadd_rn(residual[i], Round(branch[i], dtype)), dtype);
       if (p.layer_scalar != 1.0f) {
-        residual[i] = __fmul_rn(Round(residual[i], dtype), p.layer_scalar);
+        residual[i] = Round(__fmul_rn(residual[i], p.layer_scalar), dtype);
       }
     }
-    StoreRun(p.residual, row, col, residual);
-  });
-}
+  }
+
+  // Leaves the first run of the new residual in `residual`.
+  __device__ void Run(int64_t row, float (&residual)[kRun]) {
+    const int64_t first = threadIdx.x * kRun;
+    const int64_t step = static_cast<int64_t>(blockDim.x) * kRun;
+    const int64_t cols = p.branch.cols;
+    float branch[kRun], more[kRun], more_residual[kRun];
+    LoadFirst(p.branch, row, branch);
+    LoadFirst(p.residual, row, residual);
+    float sum = SumOfSquares(branch, 0.0f);
+    for (int64_t col = first + step; col < cols; col += step) {
+      LoadRun(p.branch, row, col, more);
+      sum = SumOfSquares(more, sum);
+    }
+    const float inverse = InverseRmsOf(sum, cols, p.eps, shared);
+    Scale(branch, inverse, gain);
+    Join(branch, residual);
+    if (first < cols) StoreRun(p.residual, row, first, residual);
+    for (int64_t col = first + step; col < cols; col += step) {
+      float more_gain[kRun];
+      LoadRun(p.branch, row, col, more);
+      LoadRun(p.residual, row, col, more_residual);
+      LoadGain(p.gain, col, cols, more_gain);
+      Scale(more, inverse, more_gain);
+      Join(more, more_residual);
+      StoreRun(p.residual, row, col, more_residual);
+    }
+  }
+};
 
 __global__ void __launch_bounds__(kMaxThreads) RmsNormKernel(Tensor x, NormParams norm) {
-  BeginKernel();
   __shared__ float shared[32];
-  NormRow(x, blockIdx.x, norm, shared);
+  NormRow row(norm, shared);
+  BeginKernel();
+  float values[kRun];
+  LoadFirst(x, blockIdx.x, values);
+  row.Run(x, blockIdx.x, values);
 }
 
 __global__ void __launch_bounds__(kMaxThreads) NormAddKernel(NormAddParams p) {
-  BeginKernel();
   __shared__ float shared[32];
-  NormAddRow(p, blockIdx.x, shared);
+  NormAddRow row(p, shared);
+  BeginKernel();
+  float residual[kRun];
+  row.Run(blockIdx.x, residual);
 }
 
 // Every thread reads back the columns that it wrote itself.
 __global__ void __launch_bounds__(kMaxThreads) NormAddNormKernel(NormAddParams p, NormParams norm) {
-  BeginKernel();
   __shared__ float shared[32];
-  NormAddRow(p, blockIdx.x, shared);
-  NormRow(p.residual, blockIdx.x, norm, shared);
+  NormAddRow add(p, shared);
+  NormRow row(norm, shared);
+  BeginKernel();
+  float residual[kRun];
+  add.Run(blockIdx.x, residual);
+  row.Run(p.residual, blockIdx.x, residual);
 }
 
 // By the number of columns alone.

@@ -28,12 +28,15 @@ void Sha256::Update(std::string_view text) {
   EVP_DigestUpdate(context_->md, text.data(), text.size());
 }
 
+std::array<std::byte, 32> Sha256::FinishBytes() {
+  std::array<std::byte, 32> digest = {};
+  EVP_DigestFinal_ex(context_->md, reinterpret_cast<unsigned char*>(digest.data()), nullptr);
+  return digest;
+}
+
 std::string Sha256::Finish() {
-  std::array<unsigned char, 32> digest = {};
-  unsigned int size = 0;
-  EVP_DigestFinal_ex(context_->md, digest.data(), &size);
   std::string hex;
-  for (const unsigned char byte : digest) hex += fmt::format("{:02x}", byte);
+  for (const std::byte byte : FinishBytes()) hex += fmt::format("{:02x}", byte);
   return hex;
 }
 

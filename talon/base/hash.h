@@ -1,6 +1,7 @@
 // SHA-256 (OpenSSL), for provenance records and for tying traces to their sources.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -20,6 +21,8 @@ class Sha256 {
   void Update(std::string_view text);
   // 64 lower-case hex digits; the object is spent afterwards.
   std::string Finish();
+  // The same as bytes.
+  std::array<std::byte, 32> FinishBytes();
 
  private:
   struct Context;

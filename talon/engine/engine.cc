@@ -21,56 +21,27 @@ std::string_view Name(FinishReason reason) {
   return "?";
 }
 
-namespace {
-
-// Positions sliding layers hold for one sequence: the window, a chunk being prefilled, and the
-// drafts that may be rolled back.
-int64_t SlidingPositions(const GemmaConfig& config, const EngineOptions& options) {
-  return config.sliding_window +
-         std::max(options.max_num_batched_tokens, options.num_speculative_tokens + 1);
-}
-
-KvPoolOptions PoolOptions(const GemmaConfig& config, const EngineOptions& options) {
-  const int64_t total = options.kv_cache_tokens > 0 ? options.kv_cache_tokens
-                                                    : options.max_num_seqs * options.max_model_len;
-  KvPoolOptions pool;
-  pool.global_pages = KvPool::PagesFor(total);
-  const int64_t per_sequence =
-      KvPool::SlidingPagesFor(options.max_model_len, SlidingPositions(config, options));
-  pool.sliding_pages = std::min(pool.global_pages, options.max_num_seqs * per_sequence);
-  pool.verifier_dtype = options.kv_dtype;
-  pool.drafter_dtype = options.kv_dtype;
-  return pool;
-}
-
-}  // namespace
-
 Engine::Engine(const GemmaModel& verifier, const Drafter* drafter, const EngineOptions& options)
     : verifier_(verifier),
       drafter_(drafter),
       backend_(verifier.backend()),
-      options_(options),
+      options_(ResolveEngineOptions(verifier.config(), drafter, options)),
+      plan_(PlanKv(verifier.config(), drafter, options_)),
       arena_(verifier.backend()) {
-  const GemmaConfig& config = verifier.config();
-  if (options_.max_model_len == 0) options_.max_model_len = config.max_position_embeddings;
-  if (options_.max_model_len > config.max_position_embeddings) {
-    Throw(ErrorCode::kInvalidArgument, "max_model_len {} exceeds the verifier's {} positions",
-          options_.max_model_len, config.max_position_embeddings);
-  }
-  if (options_.num_speculative_tokens > 0 && drafter == nullptr) {
-    Throw(ErrorCode::kInvalidArgument, "num_speculative_tokens is {}, but there is no drafter",
-          options_.num_speculative_tokens);
-  }
-  options_.max_num_batched_tokens =
-      std::max(options_.max_num_batched_tokens,
-               options_.max_num_seqs * (1 + options_.num_speculative_tokens));
   if (drafter != nullptr) {
     aux_layer_ids_.assign(drafter->aux_layer_ids().begin(), drafter->aux_layer_ids().end());
     draft_runner_ = std::make_unique<DraftRunner>(backend_, *drafter);
   } else {
     aux_layer_ids_ = options_.capture_layer_ids;
   }
-  pool_ = std::make_unique<KvPool>(verifier, drafter, PoolOptions(config, options_));
+  const KvPoolOptions pool = {plan_.pages.sliding, plan_.pages.global, options_.kv_dtype,
+                              options_.drafter_kv_dtype.value_or(options_.kv_dtype),
+                              options_.poison_dead_pages};
+  pool_ = std::make_unique<KvPool>(verifier, drafter, pool);
+  if (options_.enable_prefix_caching) {
+    prefix_cache_ = std::make_unique<PrefixCache>(*pool_, verifier.config().sliding_window,
+                                                  drafter != nullptr, options_.fault);
+  }
 }
 
 Engine::~Engine() = default;
@@ -98,6 +69,7 @@ int64_t Engine::Submit(GenerationRequest request) {
   }
   request.num_speculative_tokens =
       std::min(request.num_speculative_tokens, options_.num_speculative_tokens);
+  CheckFits(request);
   auto sequence = std::make_unique<Sequence>();
   sequence->id = next_request_id_++;
   sequence->tokens = request.prompt_ids;
@@ -115,63 +87,6 @@ void Engine::Cancel(int64_t request_id) {
   Retire();
 }
 
-// Admits waiting requests in order while both page families have room for their whole length.
-void Engine::Admit() {
-  while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < options_.max_num_seqs) {
-    Sequence& sequence = *waiting_.front();
-    const int64_t length = std::min(sequence.prompt_size() + sequence.request.max_tokens +
-                                        sequence.request.num_speculative_tokens,
-                                    options_.max_model_len);
-    if (!pool_->Reserve(sequence.pages, length, SlidingPositions(verifier_.config(), options_))) {
-      if (running_.empty()) {
-        Throw(ErrorCode::kResourceExhausted,
-              "a request of {} positions does not fit the KV cache of {} positions", length,
-              pool_->global().num_pages() * kKvPageTokens);
-      }
-      return;
-    }
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
-  }
-}
-
-// Decoding sequences first, each with its drafts; then prefill chunks while the token budget lasts.
-void Engine::Schedule(Step_& step) {
-  int64_t budget = options_.max_num_batched_tokens;
-  const auto add = [&](Sequence& sequence, std::vector<int32_t> rows, bool samples) {
-    const auto count = static_cast<int64_t>(rows.size());
-    pool_->Extend(sequence.pages, sequence.num_computed + count);
-    Step_::Item item;
-    item.sequence = &sequence;
-    item.first_row = step.builder.num_rows();
-    item.num_rows = count;
-    item.samples = samples;
-    step.builder.Add(rows, sequence.num_computed, sequence.pages);
-    step.items.push_back(item);
-    budget -= count;
-  };
-  for (const auto& sequence : running_) {
-    if (sequence->prefilling()) continue;
-    std::vector<int32_t> rows = {sequence->tokens.back()};
-    rows.insert(rows.end(), sequence->drafts.begin(), sequence->drafts.end());
-    add(*sequence, std::move(rows), /*samples=*/true);
-  }
-  for (const auto& sequence : running_) {
-    if (!sequence->prefilling() || budget <= 0) continue;
-    const int64_t count = std::min(budget, sequence->prompt_size() - sequence->num_computed);
-    const auto begin = sequence->tokens.begin() + sequence->num_computed;
-    const bool last = sequence->num_computed + count == sequence->prompt_size();
-    add(*sequence, std::vector<int32_t>(begin, begin + count), last);
-  }
-}
-
-void Engine::Retire() {
-  for (const auto& sequence : running_) {
-    if (sequence->finished()) pool_->Release(sequence->pages);
-  }
-  std::erase_if(running_, [](const auto& sequence) { return sequence->finished(); });
-}
-
 std::vector<StepOutput> Engine::Step() {
   Admit();
   arena_.Reset();
@@ -183,11 +98,7 @@ std::vector<StepOutput> Engine::Step() {
   std::vector<StepOutput> outputs = Commit(step);
   EmitFeatures(step);
   if (drafter_ != nullptr) Draft(step);
-  for (const Step_::Item& item : step.items) {
-    Sequence& sequence = *item.sequence;
-    pool_->ReleaseBefore(sequence.pages,
-                         sequence.num_computed - verifier_.config().sliding_window + 1);
-  }
+  FinishRows(step);
   Retire();
   return outputs;
 }
@@ -210,6 +121,7 @@ std::vector<GenerationResult> Engine::Generate(
       }
       if (output.has_round) result.rounds.push_back(std::move(output.round));
       result.finish_reason = output.finish_reason;
+      result.num_cached_tokens = output.num_cached_tokens;
     }
   }
   return results;

@@ -13,21 +13,20 @@
 #include <vector>
 
 #include "talon/engine/draft_runner.h"
+#include "talon/engine/engine_options.h"
+#include "talon/engine/kv_plan.h"
 #include "talon/engine/kv_pool.h"
 #include "talon/engine/request.h"
 
 namespace talon {
 
-struct EngineOptions {
-  int64_t max_num_seqs = 8;
-  int64_t max_num_batched_tokens = 2048;  // rows of one step; at least max_num_seqs * (1 + k)
-  int64_t max_model_len = 0;              // 0: the verifier's max_position_embeddings
-  int64_t num_speculative_tokens = 0;     // k; needs a drafter when > 0
-  DType kv_dtype = DType::kBF16;          // kF32 in float32 mode
-  // Positions the KV cache holds in all; 0: max_num_seqs * max_model_len.
-  int64_t kv_cache_tokens = 0;
-  // Verifier layers to capture for the feature sink when there is no drafter.
-  std::vector<int64_t> capture_layer_ids;
+class PrefixCache;
+
+// Sums over the engine's life.
+struct EngineCounters {
+  int64_t prefix_cache_queries = 0;  // prompt tokens of admitted requests
+  int64_t prefix_cache_hits = 0;     // of these, found in the prefix cache
+  int64_t preemptions = 0;
 };
 
 // Called with the captured features of committed positions, in order, for every request:
@@ -40,12 +39,14 @@ struct Choices;
 
 class Engine {
  public:
-  // `drafter` may be null. Throws kInvalidArgument for options that do not fit the models.
+  // `drafter` may be null. Throws kInvalidArgument for options that do not fit the models,
+  // kResourceExhausted when kv_cache_bytes does not hold one request of max_model_len.
   Engine(const GemmaModel& verifier, const Drafter* drafter, const EngineOptions& options);
   ~Engine();
 
   // Queues a request and returns its id. Throws kInvalidArgument when it can never run: empty
-  // prompt, ids outside the vocabulary, or a prompt that leaves no room in the context.
+  // prompt, ids outside the vocabulary, a prompt that leaves no room in the context, or more
+  // positions than the KV cache holds.
   int64_t Submit(GenerationRequest request);
   // Ends a request, queued or running; no further output comes.
   void Cancel(int64_t request_id);
@@ -64,14 +65,27 @@ class Engine {
   void SetFeatureSink(FeatureSink sink) { feature_sink_ = std::move(sink); }
   const EngineOptions& options() const { return options_; }
   const KvPool& kv_pool() const { return *pool_; }
+  const KvPlan& kv_plan() const { return plan_; }
+  const EngineCounters& counters() const { return counters_; }
 
  private:
   struct Sequence;
   struct Step_;
   struct StepItem;
 
+  // scheduler.cc
+  void CheckFits(const GenerationRequest& request) const;
+  int64_t MaxPositions(const GenerationRequest& request) const;
   void Admit();
+  bool TakePromptPages(Sequence& sequence);
   void Schedule(Step_& step);
+  void PlanRows();
+  void SecurePages();
+  void AddRows(Step_& step, Sequence& sequence);
+  void PreemptLatest();
+  void Retire();
+
+  // round.cc
   void RunVerifier(Step_& step);
   void ChooseTokens(Step_& step);
   std::vector<StepOutput> Commit(Step_& step);
@@ -80,19 +94,22 @@ class Engine {
   void Draft(Step_& step);
   int64_t DraftsFor(const Sequence& sequence) const;
   void EmitFeatures(const Step_& step);
-  void Retire();
+  void FinishRows(const Step_& step);
 
   const GemmaModel& verifier_;
   const Drafter* drafter_;
   Backend& backend_;
   EngineOptions options_;
+  KvPlan plan_;
   std::vector<int64_t> aux_layer_ids_;
   std::unique_ptr<KvPool> pool_;
+  std::unique_ptr<PrefixCache> prefix_cache_;  // null: off
   std::unique_ptr<DraftRunner> draft_runner_;
   Arena arena_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;
   int64_t next_request_id_ = 0;
+  EngineCounters counters_;
   FeatureSink feature_sink_;
 };
 

@@ -22,7 +22,7 @@ FeatureExtractor::FeatureExtractor(const GemmaModel& verifier, std::vector<int64
             {KvPool::PagesFor(max_positions), KvPool::PagesFor(max_positions),
              verifier.options().dtype, verifier.options().dtype}),
       arena_(verifier.backend()) {
-  pool_.Extend(pages_, max_positions);
+  pool_.Extend(pages_, max_positions, max_positions);
 }
 
 Tensor FeatureExtractor::Run(std::span<const int32_t> tokens, LinearObserver* observer) {

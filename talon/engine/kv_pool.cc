@@ -1,41 +1,40 @@
 #include "talon/engine/kv_pool.h"
 
 #include <algorithm>
-#include <functional>
-
-#include "talon/base/error.h"
 
 namespace talon {
+namespace {
 
-PageAllocator::PageAllocator(int64_t num_pages) : num_pages_(num_pages) {
-  free_.reserve(static_cast<size_t>(num_pages));
-  for (int64_t page = 0; page < num_pages; ++page) free_.push_back(static_cast<int32_t>(page));
-  std::make_heap(free_.begin(), free_.end(), std::greater<>());
+// All bits set are a NaN in F32, BF16 and E4M3.
+void FillWithNan(Backend& backend, const KvLayer& layer) {
+  const int64_t bytes =
+      layer.num_pages * kKvPageTokens * layer.num_kv_heads * layer.head_dim * SizeOf(layer.dtype);
+  const std::vector<uint8_t> nan(static_cast<size_t>(bytes), 0xFF);
+  backend.Upload(nan.data(), bytes, layer.keys.get());
+  backend.Upload(nan.data(), bytes, layer.values.get());
 }
 
-int32_t PageAllocator::Allocate() {
-  if (free_.empty()) {
-    Throw(ErrorCode::kResourceExhausted, "all {} KV pages are in use", num_pages_);
-  }
-  std::pop_heap(free_.begin(), free_.end(), std::greater<>());
-  const int32_t page = free_.back();
-  free_.pop_back();
-  return page;
+int64_t MissingPages(const std::vector<int32_t>& pages, int64_t positions) {
+  return std::max<int64_t>(0, KvPool::PagesFor(positions) - static_cast<int64_t>(pages.size()));
 }
 
-void PageAllocator::Free(int32_t page) {
-  free_.push_back(page);
-  std::push_heap(free_.begin(), free_.end(), std::greater<>());
-}
+}  // namespace
 
 KvPool::KvPool(const GemmaModel& verifier, const Drafter* drafter, const KvPoolOptions& options)
-    : sliding_(options.sliding_pages),
+    : backend_(verifier.backend()),
+      sliding_(options.sliding_pages),
       global_(options.global_pages),
-      verifier_layers_(verifier.MakeKvLayers(options.sliding_pages, options.global_pages,
-                                             options.verifier_dtype)) {
+      poison_(options.poison),
+      layer_types_(verifier.config().layer_types) {
+  const int64_t extra = poison_ ? 1 : 0;
+  verifier_layers_ = verifier.MakeKvLayers(options.sliding_pages + extra,
+                                           options.global_pages + extra, options.verifier_dtype);
   if (drafter != nullptr) {
-    drafter_layer_ = drafter->MakeKvLayer(options.global_pages, options.drafter_dtype);
+    drafter_layer_ = drafter->MakeKvLayer(options.global_pages + extra, options.drafter_dtype);
   }
+  if (!poison_) return;
+  for (const KvLayer& layer : verifier_layers_) FillWithNan(backend_, layer);
+  if (drafter_layer_) FillWithNan(backend_, *drafter_layer_);
 }
 
 int64_t KvPool::SlidingPagesFor(int64_t max_positions, int64_t max_sliding_positions) {
@@ -43,22 +42,14 @@ int64_t KvPool::SlidingPagesFor(int64_t max_positions, int64_t max_sliding_posit
   return std::min(PagesFor(max_positions), PagesFor(max_sliding_positions) + 1);
 }
 
-bool KvPool::Reserve(SequencePages& pages, int64_t max_positions, int64_t max_sliding_positions) {
-  const int64_t global_pages = PagesFor(max_positions);
-  const int64_t sliding_pages = SlidingPagesFor(max_positions, max_sliding_positions);
-  if (reserved_global_ + global_pages > global_.num_pages()) return false;
-  if (reserved_sliding_ + sliding_pages > sliding_.num_pages()) return false;
-  pages.reserved_global_pages = global_pages;
-  pages.reserved_sliding_pages = sliding_pages;
-  reserved_global_ += global_pages;
-  reserved_sliding_ += sliding_pages;
+bool KvPool::Extend(SequencePages& pages, int64_t num_sliding_positions,
+                    int64_t num_global_positions) {
+  const int64_t sliding = MissingPages(pages.sliding, num_sliding_positions);
+  const int64_t global = MissingPages(pages.global, num_global_positions);
+  if (sliding > sliding_.free_pages() || global > global_.free_pages()) return false;
+  for (int64_t i = 0; i < sliding; ++i) pages.sliding.push_back(AllocateSliding());
+  for (int64_t i = 0; i < global; ++i) pages.global.push_back(AllocateGlobal());
   return true;
-}
-
-void KvPool::Extend(SequencePages& pages, int64_t num_positions) {
-  const auto needed = static_cast<size_t>(PagesFor(num_positions));
-  while (pages.global.size() < needed) pages.global.push_back(global_.Allocate());
-  while (pages.sliding.size() < needed) pages.sliding.push_back(sliding_.Allocate());
 }
 
 void KvPool::ReleaseBefore(SequencePages& pages, int64_t first_needed_position) {
@@ -67,19 +58,49 @@ void KvPool::ReleaseBefore(SequencePages& pages, int64_t first_needed_position) 
   const size_t end = std::min(first_needed_page, pages.sliding.size());
   // Pages are given back in order, so the first one already given back ends the walk.
   for (size_t i = end; i-- > 0 && pages.sliding[i] >= 0;) {
-    sliding_.Free(pages.sliding[i]);
+    FreeSliding(pages.sliding[i]);
     pages.sliding[i] = -1;
   }
 }
 
 void KvPool::Release(SequencePages& pages) {
-  for (const int32_t page : pages.sliding) {
-    if (page >= 0) sliding_.Free(page);
+  for (size_t i = pages.sliding.size(); i-- > 0;) {
+    if (pages.sliding[i] >= 0) FreeSliding(pages.sliding[i]);
   }
-  for (const int32_t page : pages.global) global_.Free(page);
-  reserved_sliding_ -= pages.reserved_sliding_pages;
-  reserved_global_ -= pages.reserved_global_pages;
+  for (size_t i = pages.global.size(); i-- > 0;) FreeGlobal(pages.global[i]);
   pages = SequencePages();
+}
+
+int32_t KvPool::AllocateSliding() {
+  const int32_t page = sliding_.Allocate();
+  Poison(AttentionKind::kSliding, page);
+  return page;
+}
+
+int32_t KvPool::AllocateGlobal() {
+  const int32_t page = global_.Allocate();
+  Poison(AttentionKind::kFull, page);
+  return page;
+}
+
+void KvPool::FreeSliding(int32_t page) {
+  if (sliding_.Free(page)) Poison(AttentionKind::kSliding, page);
+}
+
+void KvPool::FreeGlobal(int32_t page) {
+  if (global_.Free(page)) Poison(AttentionKind::kFull, page);
+}
+
+void KvPool::Poison(AttentionKind family, int32_t page) {
+  if (!poison_) return;
+  for (size_t layer = 0; layer < verifier_layers_.size(); ++layer) {
+    if (layer_types_[layer] != family) continue;
+    KvLayer& kv = verifier_layers_[layer];
+    backend_.CopyPage(kv, kv.num_pages - 1, page);
+  }
+  if (family == AttentionKind::kFull && drafter_layer_) {
+    backend_.CopyPage(*drafter_layer_, drafter_layer_->num_pages - 1, page);
+  }
 }
 
 }  // namespace talon

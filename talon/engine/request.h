@@ -61,6 +61,7 @@ struct StepOutput {
   bool has_round = false;
   Round round;
   FinishReason finish_reason = FinishReason::kNone;
+  int64_t num_cached_tokens = 0;  // of the prompt, found in the prefix cache
 };
 
 // A whole answer, as Engine::Generate returns it.
@@ -70,6 +71,7 @@ struct GenerationResult {
   std::vector<TokenLogprobs> prompt_logprobs;
   std::vector<Round> rounds;
   FinishReason finish_reason = FinishReason::kNone;
+  int64_t num_cached_tokens = 0;
 };
 
 }  // namespace talon

@@ -40,7 +40,7 @@ void Engine::AddPromptLogprobs(Step_::Item& item, std::vector<ChoiceRow>& rows) 
   Sequence& sequence = *item.sequence;
   const int64_t asked = sequence.request.sampling.num_prompt_logprobs;
   item.first_prompt_logprob = static_cast<int64_t>(rows.size());
-  if (asked < 0 || !sequence.prefilling()) return;
+  if (asked < 0) return;
   for (int64_t row = 0; row < item.num_rows; ++row) {
     const int64_t position = sequence.num_computed + row;
     if (position != sequence.num_prompt_logprobs || position + 1 >= sequence.prompt_size()) {
@@ -57,8 +57,7 @@ void Engine::AddPromptLogprobs(Step_::Item& item, std::vector<ChoiceRow>& rows) 
   }
 }
 
-// Chooses a token after every row of decoding sequences and after the last row of a finished
-// prompt. Row t of a sequence comes after its t first drafts.
+// Chooses a token after the last committed token of every sequence and after each of its drafts.
 void Engine::ChooseTokens(Step_& step) {
   std::vector<ChoiceRow> rows;
   std::vector<LogitAdjustment> adjustments;
@@ -67,7 +66,6 @@ void Engine::ChooseTokens(Step_& step) {
     if (!item.samples) continue;
     const Sequence& sequence = *item.sequence;
     const SamplingParams& sampling = sequence.request.sampling;
-    item.num_choices = sequence.prefilling() ? 1 : item.num_rows;
     item.first_choice = static_cast<int64_t>(rows.size());
     for (int64_t i = 0; i < item.num_choices; ++i) {
       const int64_t row = item.num_rows - item.num_choices + i;
@@ -124,18 +122,17 @@ std::vector<StepOutput> Engine::Commit(Step_& step) {
     }
     StepOutput output;
     output.request_id = sequence.id;
+    output.num_cached_tokens = sequence.num_cached;
     output.prompt_logprobs = std::exchange(sequence.prompt_logprobs, {});
-    if (!sequence.prefilling()) {
-      const int32_t* chosen = step.choices.tokens.data() + item.first_choice;
-      const std::vector<int32_t>& drafts = sequence.drafts;
-      while (item.accepted < static_cast<int64_t>(drafts.size()) &&
-             drafts[static_cast<size_t>(item.accepted)] == chosen[item.accepted]) {
-        ++item.accepted;
-      }
-      item.committed_rows = item.accepted + 1;
-      output.has_round = !drafts.empty();
-      output.round = {drafts, item.accepted};
+    const int32_t* chosen = step.choices.tokens.data() + item.first_choice;
+    const std::vector<int32_t>& drafts = sequence.drafts;
+    while (item.accepted < static_cast<int64_t>(drafts.size()) &&
+           drafts[static_cast<size_t>(item.accepted)] == chosen[item.accepted]) {
+      ++item.accepted;
     }
+    item.committed_rows = item.num_rows - static_cast<int64_t>(drafts.size()) + item.accepted;
+    output.has_round = !drafts.empty();
+    output.round = {drafts, item.accepted};
     sequence.num_computed += item.committed_rows;
     CommitTokens(item, step.choices, output);
     outputs.push_back(std::move(output));
@@ -146,9 +143,28 @@ std::vector<StepOutput> Engine::Commit(Step_& step) {
 void Engine::EmitFeatures(const Step_& step) {
   if (!feature_sink_ || aux_layer_ids_.empty()) return;
   for (const Step_::Item& item : step.items) {
-    const int64_t first_position = item.sequence->num_computed - item.committed_rows;
-    feature_sink_(item.sequence->id, first_position,
-                  step.features.Rows(item.first_row, item.committed_rows));
+    Sequence& sequence = *item.sequence;
+    const int64_t first_position = sequence.num_computed - item.committed_rows;
+    // After a preemption positions are computed again.
+    const int64_t known = std::max<int64_t>(0, sequence.num_emitted - first_position);
+    if (known >= item.committed_rows) continue;
+    feature_sink_(sequence.id, first_position + known,
+                  step.features.Rows(item.first_row + known, item.committed_rows - known));
+    sequence.num_emitted = sequence.num_computed;
+  }
+}
+
+// Publishes what became final and gives back the sliding pages that left the window.
+void Engine::FinishRows(const Step_& step) {
+  const int64_t early = options_.fault == EngineFault::kReleaseInsideWindow ? kKvPageTokens : 0;
+  for (const Step_::Item& item : step.items) {
+    Sequence& sequence = *item.sequence;
+    if (prefix_cache_) {
+      prefix_cache_->Publish(sequence.tokens, sequence.num_computed, sequence.num_drafted,
+                             sequence.prefix, sequence.pages);
+    }
+    pool_->ReleaseBefore(sequence.pages,
+                         sequence.num_computed - verifier_.config().sliding_window + 1 + early);
   }
 }
 
@@ -174,7 +190,6 @@ void Engine::Draft(Step_& step) {
     DraftInput input;
     input.first_position = sequence.num_computed - item.committed_rows;
     input.num_drafts = item.samples ? DraftsFor(sequence) : 0;
-    pool_->Extend(sequence.pages, sequence.num_computed + input.num_drafts);
     input.pages = &sequence.pages;
     const auto begin = sequence.tokens.begin() + input.first_position + 1;
     successors.emplace_back(begin, begin + item.committed_rows);
@@ -184,6 +199,7 @@ void Engine::Draft(Step_& step) {
     }
     inputs.push_back(input);
     sequences.push_back(&sequence);
+    sequence.num_drafted = sequence.num_computed;
   }
   if (inputs.empty()) return;
   const auto rows = static_cast<int64_t>(feature_rows.size());

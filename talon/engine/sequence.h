@@ -7,6 +7,7 @@
 
 #include "talon/engine/batch_builder.h"
 #include "talon/engine/engine.h"
+#include "talon/engine/prefix_cache.h"
 #include "talon/engine/token_chooser.h"
 #include "talon/engine/token_history.h"
 
@@ -18,27 +19,35 @@ struct Engine::Sequence {
   std::vector<int32_t> tokens;  // prompt and committed answer
   std::vector<int32_t> drafts;  // to be verified in the next step
   int64_t num_computed = 0;     // positions whose verifier KV is final
+  int64_t num_drafted = 0;      // positions whose drafter KV is final
+  int64_t num_emitted = 0;      // positions whose features went to the sink
   int64_t num_generated = 0;
+  int64_t num_cached = -1;     // prompt tokens found in the prefix cache; -1: never admitted
+  int64_t scheduled_rows = 0;  // in the step at hand
   FinishReason finish_reason = FinishReason::kNone;
   SequencePages pages;
+  PrefixState prefix;
   std::unique_ptr<TokenHistory> history;       // null: nothing changes the logits
   std::vector<TokenLogprobs> prompt_logprobs;  // until the first output
   int64_t num_prompt_logprobs = 0;             // known so far
 
   int64_t prompt_size() const { return static_cast<int64_t>(request.prompt_ids.size()); }
-  bool prefilling() const { return num_computed < prompt_size(); }
+  int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }
+  // Committed tokens without KV: 1 while decoding; more in the prompt and after a preemption.
+  int64_t num_pending() const { return num_tokens() - num_computed; }
+  bool decoding() const { return num_pending() == 1; }
   bool finished() const { return finish_reason != FinishReason::kNone; }
 };
 
 struct Engine::StepItem {
   Sequence* sequence = nullptr;
   int64_t first_row = 0;             // in the verifier batch
-  int64_t num_rows = 0;              // prefill: chunk size; decode: 1 + drafts
-  bool samples = false;              // false for a chunk that does not end the prompt
+  int64_t num_rows = 0;              // decode: 1 + drafts; else a chunk of the tokens without KV
+  bool samples = false;              // the rows reach the last committed token
   int64_t first_prompt_logprob = 0;  // in `choices`
   int64_t num_prompt_logprobs = 0;
   int64_t first_choice = 0;  // in `choices`, when it samples
-  int64_t num_choices = 0;   // decode: num_rows; end of prefill: 1
+  int64_t num_choices = 0;   // the last committed token's row and those of the drafts
   int64_t accepted = 0;
   int64_t committed_rows = 0;  // rows whose KV and features are final
 };

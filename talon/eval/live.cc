@@ -7,7 +7,7 @@
 
 #include "talon/base/progress.h"
 #include "talon/engine/engine.h"
-#include "talon/eval/kv_budget.h"
+#include "talon/eval/kv_limit.h"
 
 namespace talon {
 namespace {
@@ -49,8 +49,7 @@ LiveRun DecodeLive(const GemmaModel& verifier, const Drafter* drafter, const Tra
   engine_options.max_model_len = options.max_positions;
   engine_options.num_speculative_tokens = options.num_speculative_tokens;
   engine_options.kv_dtype = store.manifest().dtype;
-  engine_options.kv_cache_tokens = KvCacheTokens(verifier.config(), store.manifest().dtype,
-                                                 options.max_num_seqs, options.max_positions);
+  engine_options.kv_cache_bytes = EvalKvBytes(verifier.config(), drafter, engine_options);
   Engine engine(verifier, drafter, engine_options);
   Progress progress("decoding", std::ssize(keys), "prompts");
   LiveRun run;

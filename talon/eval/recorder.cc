@@ -9,7 +9,7 @@
 #include "talon/base/error.h"
 #include "talon/base/progress.h"
 #include "talon/engine/engine.h"
-#include "talon/eval/kv_budget.h"
+#include "talon/eval/kv_limit.h"
 
 namespace talon {
 namespace {
@@ -27,8 +27,7 @@ EngineOptions MakeEngineOptions(const GemmaModel& verifier, const TraceManifest&
   engine.max_model_len = options.max_positions;
   engine.kv_dtype = manifest.dtype;
   engine.capture_layer_ids = manifest.aux_layer_ids;
-  engine.kv_cache_tokens =
-      KvCacheTokens(verifier.config(), manifest.dtype, options.max_num_seqs, options.max_positions);
+  engine.kv_cache_bytes = EvalKvBytes(verifier.config(), nullptr, engine);
   return engine;
 }
 

@@ -30,6 +30,8 @@ class Drafter {
   // identity.
   virtual const int32_t* draft_id_offsets() const = 0;
   virtual KvLayer MakeKvLayer(int64_t num_pages, DType kv_dtype) const = 0;
+  // Columns of a K row, and of a V row: KV heads * head_dim.
+  virtual int64_t kv_columns() const = 0;
 
   // Verifier features to drafter inputs, [rows, hidden].
   virtual Tensor Fuse(const Tensor& features /* [rows, feature_size] */, Arena& arena) const = 0;

@@ -43,6 +43,7 @@ class Eagle3Drafter : public Drafter {
   int64_t default_num_speculative_tokens() const override { return config_.num_speculative_tokens; }
   const int32_t* draft_id_offsets() const override;
   KvLayer MakeKvLayer(int64_t num_pages, DType kv_dtype) const override;
+  int64_t kv_columns() const override { return config_.num_kv_heads * config_.head_dim; }
   Tensor Fuse(const Tensor& features, Arena& arena) const override;
   Tensor Forward(const ForwardBatch& batch, const Tensor& inputs, KvLayer& cache,
                  Arena& arena) const override;

@@ -1,6 +1,7 @@
 // The engine's promise: an answer is the same token by token with and without drafts, alone and
-// among others, for any chunk size and number of threads, greedy and seeded - whatever the drafter
-// does.
+// among others, with prefix cache and without, after preemption, for any chunk size and number of
+// threads, greedy and seeded - whatever the drafter does. Here with trained models, whose drafts
+// are often right and whose logits have near-ties; stress_test.cc has more of everything.
 #include <gtest/gtest.h>
 
 #include "talon/base/error.h"
@@ -13,84 +14,62 @@ namespace {
 
 constexpr int64_t kTokens = 256;
 
-using Pair = DemoPair;
-
-GenerationRequest Request(uint32_t seed, double temperature) {
-  return RandomRequest(seed, temperature, kTokens);
-}
-
 std::vector<GenerationRequest> Requests(int count) {
   std::vector<GenerationRequest> requests;
   for (int i = 0; i < count; ++i) {
-    requests.push_back(Request(static_cast<uint32_t>(i), i % 2 == 0 ? 0.0 : 1.0));
+    requests.push_back(RandomRequest(static_cast<uint32_t>(i), i % 2 == 0 ? 0.0 : 1.0, kTokens));
   }
   return requests;
 }
 
-std::vector<std::vector<int32_t>> Answers(const Pair& pair, std::vector<GenerationRequest> requests,
-                                          const EngineOptions& options,
-                                          std::vector<Round>* rounds = nullptr) {
+std::vector<GenerationResult> Answer(const DemoPair& pair, const EngineOptions& options,
+                                     std::vector<GenerationRequest> requests,
+                                     EngineCounters* counters = nullptr) {
   Engine engine(*pair.verifier.model, pair.drafter.model.get(), options);
+  std::vector<GenerationResult> results = engine.Generate(std::move(requests));
+  if (counters != nullptr) *counters = engine.counters();
+  return results;
+}
+
+std::vector<std::vector<int32_t>> Texts(const std::vector<GenerationResult>& results) {
   std::vector<std::vector<int32_t>> texts;
-  for (GenerationResult& result : engine.Generate(std::move(requests))) {
-    texts.push_back(std::move(result.tokens));
-    if (rounds != nullptr)
-      rounds->insert(rounds->end(), result.rounds.begin(), result.rounds.end());
-  }
+  for (const GenerationResult& result : results) texts.push_back(result.tokens);
   return texts;
 }
 
-TEST(Lossless, DraftsBatchesChunksAndThreadsChangeNoToken) {
+TEST(Lossless, DraftsBatchesChunksThreadsAndPreemptionChangeNoToken) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair;
-  EngineOptions plain;
-  plain.max_num_seqs = 1;
-  const auto expected = Answers(pair, Requests(6), plain);
+  const DemoPair pair;
+  EngineOptions alone;
+  alone.max_num_seqs = 1;
+  const auto expected = Texts(Answer(pair, alone, Requests(4)));
   for (const auto& text : expected) ASSERT_EQ(text.size(), static_cast<size_t>(kTokens));
-  for (const int64_t k : {1, 3, 5, 8}) {
-    EngineOptions options;
-    options.max_num_seqs = k == 3 ? 1 : 6;
-    options.num_speculative_tokens = k;
-    options.max_num_batched_tokens = k == 5 ? 64 : 2048;
-    std::vector<Round> rounds;
-    EXPECT_EQ(Answers(pair, Requests(6), options, &rounds), expected) << "k = " << k;
-    EXPECT_FALSE(rounds.empty());
+
+  EngineOptions together;
+  together.num_speculative_tokens = 3;
+  const auto drafted = Answer(pair, together, Requests(4));
+  EXPECT_EQ(Texts(drafted), expected);
+  int64_t accepted = 0;
+  for (const GenerationResult& result : drafted) {
+    for (const Round& round : result.rounds) accepted += round.accepted;
   }
-  const Pair single(1);
-  EngineOptions options;
-  options.max_num_seqs = 3;
-  options.num_speculative_tokens = 2;
-  EXPECT_EQ(Answers(single, Requests(6), options), expected) << "one thread";
-}
+  EXPECT_GT(accepted, 100) << "the drafter is often right";
 
-TEST(Lossless, LaterRequestsEqualEarlierOnes) {
-  TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair;
-  EngineOptions options;
-  options.num_speculative_tokens = 3;
-  options.max_num_seqs = 2;
-  Engine engine(*pair.verifier.model, pair.drafter.model.get(), options);
-  const auto first = engine.Generate({Request(7, 0.0)});
-  engine.Generate(Requests(4));
-  const auto later = engine.Generate({Request(7, 0.0), Request(9, 1.0)});
-  EXPECT_EQ(later[0].tokens, first[0].tokens);
-}
-
-TEST(Lossless, PagesComeBack) {
-  TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair;
-  EngineOptions options;
-  options.num_speculative_tokens = 3;
-  options.max_num_seqs = 2;
-  Engine engine(*pair.verifier.model, pair.drafter.model.get(), options);
-  engine.Generate(Requests(5));
-  EXPECT_EQ(engine.kv_pool().global().free_pages(), engine.kv_pool().global().num_pages());
-  EXPECT_EQ(engine.kv_pool().sliding().free_pages(), engine.kv_pool().sliding().num_pages());
+  EngineOptions crowded;
+  crowded.num_speculative_tokens = 8;
+  crowded.max_num_batched_tokens = 64;
+  crowded.enable_prefix_caching = true;
+  crowded.poison_dead_pages = true;
+  crowded.kv_pages = {60, 60};
+  EngineCounters counters;
+  const DemoPair single(1);
+  EXPECT_EQ(Texts(Answer(single, crowded, Requests(4), &counters)), expected);
+  EXPECT_GT(counters.preemptions, 0);
 }
 
 TEST(Engine, RefusesRequestsThatCanNeverRun) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair;
+  const DemoPair pair;
   Engine engine(*pair.verifier.model, pair.drafter.model.get(), EngineOptions());
   GenerationRequest request;
   EXPECT_THROW(engine.Submit(request), Error) << "empty prompt";
@@ -105,12 +84,12 @@ TEST(Engine, RefusesRequestsThatCanNeverRun) {
 
 TEST(Engine, CancelledRequestsFreeTheirPagesAtOnce) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
-  const Pair pair;
+  const DemoPair pair;
   EngineOptions options;
   options.max_num_seqs = 1;
   Engine engine(*pair.verifier.model, pair.drafter.model.get(), options);
-  const int64_t running = engine.Submit(Request(1, 0.0));
-  const int64_t queued = engine.Submit(Request(2, 0.0));
+  const int64_t running = engine.Submit(RandomRequest(1, 0.0, kTokens));
+  const int64_t queued = engine.Submit(RandomRequest(2, 0.0, kTokens));
   engine.Step();
   engine.Cancel(queued);
   engine.Cancel(running);

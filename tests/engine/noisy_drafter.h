@@ -39,6 +39,7 @@ class NoisyDrafter final : public Drafter {
   KvLayer MakeKvLayer(int64_t num_pages, DType kv_dtype) const override {
     return drafter_.MakeKvLayer(num_pages, kv_dtype);
   }
+  int64_t kv_columns() const override { return drafter_.kv_columns(); }
   Tensor Forward(const ForwardBatch& batch, const Tensor& inputs /* [rows, hidden] */,
                  KvLayer& cache, Arena& arena) const override {
     return drafter_.Forward(batch, inputs, cache, arena);

@@ -15,15 +15,7 @@ KvPool VerifierHarness::MakePoisonedPool(const TokenLists& sequences) {
     pages += KvPool::PagesFor(static_cast<int64_t>(tokens.size()));
   }
   const DType dtype = model().options().dtype;
-  KvPool pool(model(), nullptr, {pages, pages, dtype, dtype});
-  for (KvLayer& layer : pool.verifier_layers()) {
-    const int64_t bytes =
-        layer.num_pages * layer.num_kv_heads * layer.head_dim * kKvPageTokens * SizeOf(layer.dtype);
-    const std::vector<uint8_t> nan_bytes(static_cast<size_t>(bytes), 0xFF);
-    backend_->Upload(nan_bytes.data(), bytes, layer.keys.get());
-    backend_->Upload(nan_bytes.data(), bytes, layer.values.get());
-  }
-  return pool;
+  return KvPool(model(), nullptr, {pages, pages, dtype, dtype, /*poison=*/true});
 }
 
 std::vector<float> VerifierHarness::Read(const Tensor& tensor, Arena& arena) {
@@ -55,7 +47,8 @@ FloatLists VerifierHarness::Run(const TokenLists& sequences, const Plan& plan) {
   for (const std::vector<Chunk>& step : plan) {
     arena.Reset();
     for (const Chunk& chunk : step) {
-      pool.Extend(pages[chunk.sequence], done[chunk.sequence] + chunk.num_tokens);
+      const int64_t end = done[chunk.sequence] + chunk.num_tokens;
+      pool.Extend(pages[chunk.sequence], end, end);
     }
     std::vector<SequencePages> used = pages;
     if (corrupt_pages) corrupt_pages(used);
@@ -89,7 +82,7 @@ FloatLists VerifierHarness::RunWhole(const TokenLists& sequences, FloatLists* hi
   BatchBuilder builder;
   for (size_t i = 0; i < sequences.size(); ++i) {
     rows.push_back(static_cast<int64_t>(sequences[i].size()));
-    pool.Extend(pages[i], rows.back());
+    pool.Extend(pages[i], rows.back(), rows.back());
     builder.Add(sequences[i], 0, pages[i]);
   }
   Arena arena(*backend_);

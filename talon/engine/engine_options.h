@@ -1,0 +1,37 @@
+// How an engine is set up.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "talon/engine/engine_fault.h"
+#include "talon/numeric/dtype.h"
+
+namespace talon {
+
+// Pages of the two families (kv_pool.h).
+struct KvPages {
+  int64_t sliding = 0;
+  int64_t global = 0;
+};
+
+struct EngineOptions {
+  int64_t max_num_seqs = 8;
+  int64_t max_num_batched_tokens = 2048;  // rows of one step; at least max_num_seqs * (1 + k)
+  int64_t max_model_len = 0;              // 0: the verifier's max_position_embeddings
+  int64_t num_speculative_tokens = 0;     // k; needs a drafter when > 0
+  DType kv_dtype = DType::kBF16;          // kF32 in float32 mode, or kF8E4M3
+  std::optional<DType> drafter_kv_dtype;  // none: as the verifier's
+  // Most bytes that KV may take; 0: as many as max_num_seqs sequences of max_model_len need.
+  int64_t kv_cache_bytes = 0;
+  std::optional<KvPages> kv_pages;  // exactly these, instead of what kv_cache_bytes gives
+  bool enable_prefix_caching = false;
+  // Verifier layers to capture for the feature sink when there is no drafter.
+  std::vector<int64_t> capture_layer_ids;
+  // For tests: dead KV slots hold NaN; a mistake on purpose.
+  bool poison_dead_pages = false;
+  EngineFault fault = EngineFault::kNone;
+};
+
+}  // namespace talon

@@ -4,9 +4,16 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 #include <vector>
 
 namespace talon {
+
+double Median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
 
 BenchReport::BenchReport(Backend& backend) : backend_(backend) {
   read_bytes_per_second_ = backend.MeasureReadBandwidth();
@@ -37,9 +44,7 @@ double BenchReport::MedianSeconds(RecordedOps& recording, int runs) const {
     times.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
-  const auto middle = times.begin() + static_cast<int64_t>(times.size() / 2);
-  std::nth_element(times.begin(), middle, times.end());
-  return *middle;
+  return Median(std::move(times));
 }
 
 double BenchReport::TimeOps(const std::function<void()>& ops, int runs) const {

@@ -5,10 +5,14 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "talon/backend/backend.h"
 
 namespace talon {
+
+// The middle value, the upper one of two; `values` is not empty.
+double Median(std::vector<double> values);
 
 class BenchReport {
  public:

@@ -4,16 +4,12 @@
 #include <numeric>
 
 namespace talon {
-namespace {
-
 Buffer UploadInts(Backend& backend, const std::vector<int32_t>& values) {
   const auto bytes = static_cast<int64_t>(values.size() * sizeof(int32_t));
   Buffer buffer = backend.Allocate(bytes);
   backend.Upload(values.data(), bytes, buffer.get());
   return buffer;
 }
-
-}  // namespace
 
 DeviceBatch::DeviceBatch(Backend& backend, int64_t max_rows, int64_t num_sequences,
                          int64_t pages_per_sequence)

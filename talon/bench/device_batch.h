@@ -15,6 +15,9 @@ struct RowPlan {
   std::vector<int32_t> first;
 };
 
+// The values in backend memory of their own.
+Buffer UploadInts(Backend& backend, const std::vector<int32_t>& values);
+
 class DeviceBatch {
  public:
   // Every sequence owns `pages_per_sequence` pages of both families, one after another.

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "talon/bench/round_runner.h"
 
@@ -30,10 +31,7 @@ int32_t DrawAccepted(std::mt19937_64& random, const std::vector<double>& accepta
 }
 
 Buffer Ones(Backend& backend, int64_t count) {
-  const std::vector<int32_t> ones(static_cast<size_t>(count), 1);
-  Buffer buffer = backend.Allocate(count * 4);
-  backend.Upload(ones.data(), count * 4, buffer.get());
-  return buffer;
+  return UploadInts(backend, std::vector<int32_t>(static_cast<size_t>(count), 1));
 }
 
 void FillCache(Backend& backend, const KvLayer& layer) {
@@ -42,12 +40,6 @@ void FillCache(Backend& backend, const KvLayer& layer) {
   for (const Buffer& buffer : {layer.keys, layer.values}) {
     backend.FillRandom({buffer.get(), DType::kBF16, rows, cols, cols}, 0.3f, 9);
   }
-}
-
-double MedianOf(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 }  // namespace
@@ -172,7 +164,7 @@ ModelBench::RoundResult ModelBench::TimeRounds(const BenchDrafter* drafter, int6
     times.push_back(Seconds([&] { runner.Run(accepted); }));
     for (const int32_t count : accepted) tokens += count + 1;
   }
-  return {MedianOf(times),
+  return {Median(std::move(times)),
           static_cast<double>(tokens) / static_cast<double>(options_.rounds * sequences)};
 }
 

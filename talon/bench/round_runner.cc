@@ -5,13 +5,6 @@
 namespace talon {
 namespace {
 
-Buffer Ints(Backend& backend, std::vector<int32_t> values) {
-  const auto bytes = static_cast<int64_t>(values.size() * sizeof(int32_t));
-  Buffer buffer = backend.Allocate(bytes);
-  backend.Upload(values.data(), bytes, buffer.get());
-  return buffer;
-}
-
 RowPlan SamePlan(int64_t sequences, int64_t rows, int64_t first) {
   const auto count = static_cast<size_t>(sequences);
   return {std::vector<int32_t>(count, static_cast<int32_t>(rows)),
@@ -46,12 +39,12 @@ RoundRunner::RoundRunner(const GemmaModel& verifier, const Eagle3Drafter* drafte
     for (int64_t t = 0; t <= drafts_; ++t)
       index.push_back(static_cast<int32_t>(t * sequences_ + s));
   }
-  verify_index_ = talon::Ints(backend_, index);
-  tokens_ = talon::Ints(backend_, std::vector<int32_t>(index.size(), 2));
+  verify_index_ = UploadInts(backend_, index);
+  tokens_ = UploadInts(backend_, std::vector<int32_t>(index.size(), 2));
   host_results_.assign(static_cast<size_t>(verify_rows_ + sequences_), 2);
-  results_ = talon::Ints(backend_, host_results_);
+  results_ = UploadInts(backend_, host_results_);
   host_control_.assign(static_cast<size_t>(verify_rows_ + 2 * sequences_), 0);
-  control_ = talon::Ints(backend_, host_control_);
+  control_ = UploadInts(backend_, host_control_);
   if (drafts_ > 0) {
     const int64_t columns = drafter->feature_size();
     feature_memory_ = backend_.Allocate(verify_rows_ * columns * 2);

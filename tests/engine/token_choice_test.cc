@@ -114,7 +114,8 @@ std::vector<std::vector<float>> LogitsOfAnswer(const DemoPair& pair,
 TEST(TokenChoice, GreedyTokensAreTheLargestAdjustedLogits) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
   const DemoPair pair;
-  const std::vector<GenerationRequest> requests = Requests();
+  std::vector<GenerationRequest> requests = Requests();
+  for (GenerationRequest& request : requests) request.max_tokens = 2 * kTokens;
   const auto results = Answers(pair, requests, 4, 8);
   int64_t changed = 0;
   for (size_t r = 0; r < requests.size(); r += 2) {  // the greedy ones

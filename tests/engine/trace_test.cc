@@ -109,6 +109,18 @@ TEST(Traces, VllmWithTheNvfp4DrafterWeightOnlyExactly) {
   EXPECT_EQ(comparison.equal_traces, comparison.traces);
 }
 
+TEST(Traces, VllmWithTheNvfp4DrafterW4A4InNearlyEveryRound) {
+  if (!LongTests()) GTEST_SKIP() << "set TALON_LONG_TESTS=1 (scripts/full-check does)";
+  TALON_REQUIRE_PATH(Verifier());
+  const auto expected = ReadTraceFixture(TestData("vllm-eagle3/traces_nvfp4_w4a4_fp32.json"));
+  const Pair pair(Verifier(), TestData("modelopt-nvfp4-drafter"), LinearNumerics::kW4A4);
+  const TraceComparison comparison = CompareTraces(expected, Decode(pair, expected, 128));
+  Print(comparison);
+  EXPECT_EQ(comparison.equal_texts, comparison.traces);
+  EXPECT_GE(static_cast<double>(comparison.equal_rounds),
+            0.95 * static_cast<double>(comparison.rounds));
+}
+
 // Activation codes turn float32 noise into whole steps of E2M1 where an input lies at a rounding
 // tie, and the changed KV entry then stays for the rest of the trace. The reference's features are
 // torch's, whose float32 forward is 1.2e-6 away from float64 on these prompts (Talon's: 0.6e-6). A

@@ -7,10 +7,6 @@
 
 namespace talon::test {
 
-std::filesystem::path DemoPath(const std::string& name) {
-  return std::filesystem::path(TALON_SOURCE_DIR) / "models/demo" / name;
-}
-
 DemoPair::DemoPair(int threads) : backend(MakeBackend({TestDevice(), threads})) {
   verifier = LoadVerifier(*backend, DemoPath("verifier"), {DType::kBF16});
   drafter = LoadDrafter(DemoPath("drafter"), {DType::kBF16}, *verifier.model);

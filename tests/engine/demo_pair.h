@@ -2,17 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "talon/engine/request.h"
 #include "talon/model/load.h"
 
 namespace talon::test {
-
-std::filesystem::path DemoPath(const std::string& name);
 
 struct DemoPair {
   std::unique_ptr<Backend> backend;

@@ -6,6 +6,7 @@
 
 #include "talon/base/error.h"
 #include "talon/engine/engine.h"
+#include "tests/engine/answers.h"
 #include "tests/engine/demo_pair.h"
 #include "tests/support/test_data.h"
 
@@ -25,19 +26,11 @@ std::vector<GenerationRequest> Requests(int count) {
 std::vector<GenerationResult> Answer(const DemoPair& pair, const EngineOptions& options,
                                      std::vector<GenerationRequest> requests,
                                      EngineCounters* counters = nullptr) {
-  Engine engine(*pair.verifier.model, pair.drafter.model.get(), options);
-  std::vector<GenerationResult> results = engine.Generate(std::move(requests));
-  if (counters != nullptr) *counters = engine.counters();
-  return results;
+  return test::Answer(*pair.verifier.model, pair.drafter.model.get(), options, std::move(requests),
+                      counters);
 }
 
-std::vector<std::vector<int32_t>> Texts(const std::vector<GenerationResult>& results) {
-  std::vector<std::vector<int32_t>> texts;
-  for (const GenerationResult& result : results) texts.push_back(result.tokens);
-  return texts;
-}
-
-TEST(Lossless, DraftsBatchesChunksThreadsAndPreemptionChangeNoToken) {
+TEST(Lossless, PreemptionAndPrefixCacheChangeNoToken) {
   TALON_REQUIRE_PATH(DemoPath("verifier"));
   const DemoPair pair;
   EngineOptions alone;
@@ -49,11 +42,7 @@ TEST(Lossless, DraftsBatchesChunksThreadsAndPreemptionChangeNoToken) {
   together.num_speculative_tokens = 3;
   const auto drafted = Answer(pair, together, Requests(4));
   EXPECT_EQ(Texts(drafted), expected);
-  int64_t accepted = 0;
-  for (const GenerationResult& result : drafted) {
-    for (const Round& round : result.rounds) accepted += round.accepted;
-  }
-  EXPECT_GT(accepted, 100) << "the drafter is often right";
+  EXPECT_GT(AcceptedDrafts(drafted), 100) << "the drafter is often right";
 
   EngineOptions crowded;
   crowded.num_speculative_tokens = 8;
@@ -65,6 +54,45 @@ TEST(Lossless, DraftsBatchesChunksThreadsAndPreemptionChangeNoToken) {
   const DemoPair single(1);
   EXPECT_EQ(Texts(Answer(single, crowded, Requests(4), &counters)), expected);
   EXPECT_GT(counters.preemptions, 0);
+}
+
+TEST(Lossless, DraftsBatchesChunksAndThreadsChangeNoToken) {
+  TALON_REQUIRE_PATH(DemoPath("verifier"));
+  const DemoPair pair;
+  EngineOptions plain;
+  plain.max_num_seqs = 1;
+  const auto expected = Texts(Answer(pair, plain, Requests(6)));
+  for (const auto& text : expected) ASSERT_EQ(text.size(), static_cast<size_t>(kTokens));
+  for (const int64_t k : {1, 3, 5, 8}) {
+    EngineOptions options;
+    options.max_num_seqs = k == 3 ? 1 : 6;
+    options.num_speculative_tokens = k;
+    options.max_num_batched_tokens = k == 5 ? 64 : 2048;
+    const auto results = Answer(pair, options, Requests(6));
+    EXPECT_EQ(Texts(results), expected) << "k = " << k;
+    EXPECT_GT(AcceptedDrafts(results), 0);
+  }
+  const DemoPair single(1);
+  EngineOptions options;
+  options.max_num_seqs = 3;
+  options.num_speculative_tokens = 2;
+  EXPECT_EQ(Texts(Answer(single, options, Requests(6))), expected) << "one thread";
+}
+
+TEST(Lossless, LaterRequestsEqualEarlierOnesAndPagesComeBack) {
+  TALON_REQUIRE_PATH(DemoPath("verifier"));
+  const DemoPair pair;
+  EngineOptions options;
+  options.num_speculative_tokens = 3;
+  options.max_num_seqs = 2;
+  Engine engine(*pair.verifier.model, pair.drafter.model.get(), options);
+  const auto first = engine.Generate({RandomRequest(7, 0.0, kTokens)});
+  engine.Generate(Requests(4));
+  const auto later =
+      engine.Generate({RandomRequest(7, 0.0, kTokens), RandomRequest(9, 1.0, kTokens)});
+  EXPECT_EQ(later[0].tokens, first[0].tokens);
+  EXPECT_EQ(engine.kv_pool().global().free_pages(), engine.kv_pool().global().num_pages());
+  EXPECT_EQ(engine.kv_pool().sliding().free_pages(), engine.kv_pool().sliding().num_pages());
 }
 
 TEST(Engine, RefusesRequestsThatCanNeverRun) {

@@ -143,24 +143,8 @@ std::vector<GenerationResult> Answer(const MicroPair& pair, const EngineOptions&
                                      std::vector<GenerationRequest> requests,
                                      EngineCounters* counters) {
   const bool drafts = options.num_speculative_tokens > 0;
-  Engine engine(*pair.verifier.model, drafts ? pair.drafter.model.get() : nullptr, options);
-  std::vector<GenerationResult> results = engine.Generate(std::move(requests));
-  if (counters != nullptr) *counters = engine.counters();
-  return results;
-}
-
-std::vector<std::vector<int32_t>> Texts(const std::vector<GenerationResult>& results) {
-  std::vector<std::vector<int32_t>> texts;
-  for (const GenerationResult& result : results) texts.push_back(result.tokens);
-  return texts;
-}
-
-int64_t AcceptedDrafts(const std::vector<GenerationResult>& results) {
-  int64_t accepted = 0;
-  for (const GenerationResult& result : results) {
-    for (const Round& round : result.rounds) accepted += round.accepted;
-  }
-  return accepted;
+  return Answer(*pair.verifier.model, drafts ? pair.drafter.model.get() : nullptr, options,
+                std::move(requests), counters);
 }
 
 }  // namespace talon::test

@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
-#include "talon/engine/engine.h"
 #include "talon/model/load.h"
+#include "tests/engine/answers.h"
 #include "tests/support/test_data.h"
 
 namespace talon::test {
@@ -34,9 +34,5 @@ std::vector<GenerationRequest> MixedRequests(uint32_t seed, int count);
 std::vector<GenerationResult> Answer(const MicroPair& pair, const EngineOptions& options,
                                      std::vector<GenerationRequest> requests,
                                      EngineCounters* counters = nullptr);
-
-std::vector<std::vector<int32_t>> Texts(const std::vector<GenerationResult>& results);
-// Drafts that were accepted, over all results.
-int64_t AcceptedDrafts(const std::vector<GenerationResult>& results);
 
 }  // namespace talon::test

@@ -3,26 +3,17 @@
 // float32, confirmed by real vLLM).
 #include <gtest/gtest.h>
 
-#include <cstring>
-
 #include "talon/base/error.h"
 #include "talon/engine/batch_builder.h"
 #include "talon/engine/feature_extractor.h"
 #include "talon/model/load.h"
+#include "tests/support/tensor_values.h"
 #include "tests/support/test_data.h"
 
 namespace talon::test {
 namespace {
 
 constexpr double kTolerance = 1e-5;
-
-template <typename T>
-std::vector<T> Values(const TensorStore& store, const std::string& name) {
-  const TensorView& view = store.Get(name);
-  std::vector<T> values(view.bytes.size() / sizeof(T));
-  std::memcpy(values.data(), view.bytes.data(), view.bytes.size());
-  return values;
-}
 
 std::vector<float> Floats(Backend& backend, const Tensor& tensor) {
   std::vector<float> values(static_cast<size_t>(tensor.rows * tensor.cols));
@@ -36,8 +27,7 @@ class Eagle3Tiny : public testing::Test {
     TALON_REQUIRE_PATH(SharedPath("models/tiny-gemma4/verifier"));
     backend_ = MakeBackend({TestDevice(), 0});
     verifier_ = LoadVerifier(*backend_, SharedPath("models/tiny-gemma4/verifier"), {DType::kF32});
-    drafter_ = LoadDrafter(std::filesystem::path(TALON_SOURCE_DIR) / "models/demo/drafter",
-                           {DType::kF32}, *verifier_.model);
+    drafter_ = LoadDrafter(DemoPath("drafter"), {DType::kF32}, *verifier_.model);
     prompt_ = Values<int32_t>(reference_, "prompt_ids");
   }
 

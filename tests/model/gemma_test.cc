@@ -2,23 +2,14 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
-
 #include "talon/base/json.h"
 #include "talon/checkpoint/safetensors.h"
 #include "tests/model/verifier_harness.h"
+#include "tests/support/tensor_values.h"
 #include "tests/support/test_data.h"
 
 namespace talon::test {
 namespace {
-
-template <typename T>
-std::vector<T> Values(const TensorStore& store, const std::string& name) {
-  const TensorView& view = store.Get(name);
-  std::vector<T> values(view.bytes.size() / sizeof(T));
-  std::memcpy(values.data(), view.bytes.data(), view.bytes.size());
-  return values;
-}
 
 // input_ids [2, 96] as two sequences.
 TokenLists Sequences(const TensorStore& reference) {

@@ -4,22 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <cstring>
 
 #include "talon/checkpoint/safetensors.h"
 #include "tests/model/verifier_harness.h"
+#include "tests/support/tensor_values.h"
 #include "tests/support/test_data.h"
 
 namespace talon::test {
 namespace {
-
-template <typename T>
-std::vector<T> Values(const TensorStore& store, const std::string& name) {
-  const TensorView& view = store.Get(name);
-  std::vector<T> values(view.bytes.size() / sizeof(T));
-  std::memcpy(values.data(), view.bytes.data(), view.bytes.size());
-  return values;
-}
 
 class VerifierLayout : public testing::TestWithParam<const char*> {};
 

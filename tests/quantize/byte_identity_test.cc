@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kDrafter = fs::path(TALON_SOURCE_DIR) / "models/demo/drafter";
+const fs::path kDrafter = test::DemoPath("drafter");
 
 fs::path Golden(const std::string& name) { return test::TestData("modelopt-nvfp4-drafter") / name; }
 

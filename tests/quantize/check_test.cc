@@ -24,7 +24,7 @@ MATCHER_P3(IsFinding, severity, where, what, "") {
 }
 
 fs::path QuantizedDrafter() { return test::TestData("modelopt-nvfp4-drafter"); }
-fs::path PlainDrafter() { return fs::path(TALON_SOURCE_DIR) / "models/demo/drafter"; }
+fs::path PlainDrafter() { return test::DemoPath("drafter"); }
 
 // The report on a copy of `source` after `spoil`.
 CheckReport CheckSpoiled(const fs::path& source,

@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 
-fs::path Drafter() { return fs::path(TALON_SOURCE_DIR) / "models/demo/drafter"; }
+fs::path Drafter() { return test::DemoPath("drafter"); }
 
 void WriteText(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
 

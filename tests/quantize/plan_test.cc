@@ -20,7 +20,7 @@ using test::CheckpointEditor;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-fs::path Drafter() { return fs::path(TALON_SOURCE_DIR) / "models/demo/drafter"; }
+fs::path Drafter() { return test::DemoPath("drafter"); }
 
 const PlannedTensor& Find(const QuantizationPlan& plan, const std::string& name) {
   for (const PlannedTensor& tensor : plan.tensors) {

@@ -19,15 +19,12 @@ namespace {
 
 using std::chrono::milliseconds;
 using test::ClientReply;
+using test::DemoPath;
 using test::HttpClient;
 using test::ParseEvents;
 
 const std::string kChat = "/v1/chat/completions";
 constexpr int64_t kDrafts = 3;
-
-std::filesystem::path DemoPath(const std::string& name) {
-  return std::filesystem::path(TALON_SOURCE_DIR) / "models/demo" / name;
-}
 
 // Models, opened once.
 struct Pair {

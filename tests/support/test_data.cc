@@ -14,6 +14,10 @@ fs::path TestData(const std::string& relative) {
   return fs::path(TALON_SOURCE_DIR) / "tests/data" / relative;
 }
 
+fs::path DemoPath(const std::string& relative) {
+  return fs::path(TALON_SOURCE_DIR) / "models/demo" / relative;
+}
+
 fs::path SharedPath(const std::string& relative) {
   const char* configured = std::getenv("TALON_SHARED");
   const fs::path root =

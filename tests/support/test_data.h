@@ -12,6 +12,8 @@ namespace talon::test {
 
 std::filesystem::path TestData(const std::string& relative);
 std::filesystem::path SharedPath(const std::string& relative);
+// In the bundled pair's folder, models/demo.
+std::filesystem::path DemoPath(const std::string& relative);
 // The real 270M pair (verifier/, drafter/), or an empty path: $TALON_PAIR_270M.
 std::filesystem::path Pair270m();
 

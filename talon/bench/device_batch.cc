@@ -14,7 +14,6 @@ Buffer UploadInts(Backend& backend, const std::vector<int32_t>& values) {
 DeviceBatch::DeviceBatch(Backend& backend, int64_t max_rows, int64_t num_sequences,
                          int64_t pages_per_sequence)
     : backend_(backend),
-      max_rows_(max_rows),
       num_sequences_(num_sequences),
       stride_(pages_per_sequence),
       host_(static_cast<size_t>(num_sequences + 1 + max_rows), 0) {

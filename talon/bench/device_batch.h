@@ -32,7 +32,6 @@ class DeviceBatch {
 
  private:
   Backend& backend_;
-  int64_t max_rows_;
   int64_t num_sequences_;
   int64_t stride_;
   std::vector<int32_t> host_;  // row_begin [sequences + 1], positions [max_rows]

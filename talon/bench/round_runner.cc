@@ -36,8 +36,9 @@ RoundRunner::RoundRunner(const GemmaModel& verifier, const Eagle3Drafter* drafte
   }
   std::vector<int32_t> index;
   for (int64_t s = 0; s < sequences_; ++s) {
-    for (int64_t t = 0; t <= drafts_; ++t)
+    for (int64_t t = 0; t <= drafts_; ++t) {
       index.push_back(static_cast<int32_t>(t * sequences_ + s));
+    }
   }
   verify_index_ = UploadInts(backend_, index);
   tokens_ = UploadInts(backend_, std::vector<int32_t>(index.size(), 2));

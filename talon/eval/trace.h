@@ -16,7 +16,8 @@ namespace talon {
 struct TraceKey {
   int64_t row = 0;
   int64_t turn = 0;
-  auto operator<=>(const TraceKey&) const = default;
+  // clang-tidy 14 takes the comparison's 0 for a pointer.
+  auto operator<=>(const TraceKey&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 struct Trace {

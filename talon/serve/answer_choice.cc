@@ -80,8 +80,9 @@ void AnswerChoice::AddPrompt(const SequenceProgress& progress, Delta& delta) {
   if (spec_.sampling.num_prompt_logprobs < 0) return;
   const std::vector<int32_t>& prompt = spec_.prompts[prompt_index()];
   log_.Add(prompt[0], std::nullopt);
-  for (size_t i = 1; i < prompt.size(); ++i)
+  for (size_t i = 1; i < prompt.size(); ++i) {
     log_.Add(prompt[i], progress.prompt_logprobs.at(i - 1));
+  }
 }
 
 AnswerChoice::Delta AnswerChoice::Add(const SequenceProgress& progress) {

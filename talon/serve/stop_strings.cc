@@ -10,10 +10,10 @@ StopStrings::StopStrings(std::vector<std::string> stops, bool include_in_text)
 
 size_t StopStrings::PossibleBeginning() const {
   size_t longest = 0;
-  for (const std::string& stop : stops_) {
+  for (const std::string_view stop : stops_) {
     const std::string_view held = held_;
     size_t size = std::min(stop.size() - 1, held.size());
-    while (size > longest && !held.ends_with(std::string_view(stop).substr(0, size))) --size;
+    while (size > longest && !held.ends_with(stop.substr(0, size))) --size;
     longest = std::max(longest, size);
   }
   return longest;

@@ -16,12 +16,12 @@ using testing::UnorderedElementsAre;
 
 class RequestTest : public testing::Test {
  protected:
-  GenerationSpec Chat(Json extra = Json::object()) {
+  GenerationSpec Chat(const Json& extra = Json::object()) {
     Json body = {{"messages", {{{"role", "user"}, {"content", "hi"}}}}};
     body.update(extra);
     return ParseChatRequest(body, model_);
   }
-  GenerationSpec Complete(Json extra = Json::object()) {
+  GenerationSpec Complete(const Json& extra = Json::object()) {
     Json body = {{"prompt", "hi"}};
     body.update(extra);
     return ParseCompletionRequest(body, model_);

@@ -79,11 +79,13 @@ TraceComparison CompareTraces(std::span<const SpeculativeTrace> expected,
                         other == found.end() ? "no round" : Text(other->second), Text(round));
       }
     }
-    if (difference.empty() && wanted.size() != found.size())
+    if (difference.empty() && wanted.size() != found.size()) {
       difference = "more rounds than expected";
+    }
     const bool same_text = i < actual.size() && expected[i].output_ids == actual[i].output_ids;
-    if (!same_text)
+    if (!same_text) {
       difference = i < actual.size() ? DescribeText(expected[i], actual[i]) : "missing";
+    }
     result.rounds += static_cast<int64_t>(wanted.size());
     result.equal_rounds += equal_rounds;
     result.equal_texts += same_text ? 1 : 0;

@@ -1,5 +1,7 @@
 #include "apps/talon/command_line.h"
 
+#include <utility>
+
 namespace talon {
 namespace {
 
@@ -10,7 +12,7 @@ std::vector<std::string>& Arguments() {
 
 }  // namespace
 
-void RememberCommandLine(int argc, char** argv) { Arguments().assign(argv, argv + argc); }
+void RememberCommandLine(std::vector<std::string> arguments) { Arguments() = std::move(arguments); }
 
 const std::vector<std::string>& CommandLine() { return Arguments(); }
 

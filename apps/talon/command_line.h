@@ -1,4 +1,4 @@
-// The program's arguments as they were typed, for provenance records.
+// The command line that is run, for provenance records.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace talon {
 
-// Called once by main().
-void RememberCommandLine(int argc, char** argv);
+// Called by main(), and by the demo for each of its steps; with the program's name in front.
+void RememberCommandLine(std::vector<std::string> arguments);
 
 // Empty before that.
 const std::vector<std::string>& CommandLine();

@@ -7,8 +7,10 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "apps/talon/command_line.h"
 #include "apps/talon/commands.h"
 #include "talon/base/error.h"
 #include "talon/base/progress.h"
@@ -52,6 +54,9 @@ void RunStep(const std::string& title, const std::vector<std::string>& arguments
   }
   fmt::print("\n{}== {}{}\n$ {}\n", colour ? "\033[1m" : "", title, colour ? "\033[0m" : "", line);
   std::fflush(stdout);
+  std::vector<std::string> command_line = {"talon"};
+  command_line.insert(command_line.end(), arguments.begin(), arguments.end());
+  RememberCommandLine(std::move(command_line));
   CLI::App app("", "talon");
   RunCommand run;
   AddCommands(app, run);

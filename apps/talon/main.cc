@@ -66,6 +66,6 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   talon::HandleInterrupts();
-  talon::RememberCommandLine(argc, argv);
+  talon::RememberCommandLine({argv, argv + argc});
   return talon::Main(argc, argv);
 }

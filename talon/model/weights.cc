@@ -29,8 +29,8 @@ std::string_view KindName(const LinearWeight& weight) {
 // A BF16 or F32 vector of exactly `size` elements, widened to F32.
 std::vector<float> ReadVector(const TensorView& tensor, int64_t size) {
   if (tensor.num_elements() != size) {
-    Throw(ErrorCode::kDataLoss, "{}: tensor {} has shape {}, expected {} elements",
-          tensor.file->path().string(), tensor.name, tensor.ShapeText(), size);
+    Throw(ErrorCode::kDataLoss, "{}: found shape {}, expected {} elements", tensor.Where(),
+          tensor.ShapeText(), size);
   }
   std::vector<float> values(static_cast<size_t>(size));
   if (tensor.dtype == DType::kF32) {
@@ -42,8 +42,8 @@ std::vector<float> ReadVector(const TensorView& tensor, int64_t size) {
       values[i] = Bf16ToFloat(bits);
     }
   } else {
-    Throw(ErrorCode::kUnsupported, "{}: tensor {} is {}, expected BF16 or F32",
-          tensor.file->path().string(), tensor.name, Name(tensor.dtype));
+    Throw(ErrorCode::kUnsupported, "{}: found {}, expected BF16 or F32", tensor.Where(),
+          Name(tensor.dtype));
   }
   return values;
 }

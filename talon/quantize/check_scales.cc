@@ -43,11 +43,12 @@ struct CodeCount {
   void See(int64_t index) {
     if (count++ == 0) first = index;
   }
-  void Report(const TensorView& tensor, const char* what, CheckReport& report) const {
+  void Report(const TensorView& tensor, const char* what, const char* elements,
+              CheckReport& report) const {
     if (count == 0) return;
     const int64_t columns = tensor.shape.empty() ? 1 : tensor.shape.back();
-    Add(report, Severity::kError, tensor.name, "{} {} of {} block scales, first at [{}, {}]", count,
-        what, tensor.num_elements(), first / columns, first % columns);
+    Add(report, Severity::kError, tensor.name, "{} {} of {} {}, first at [{}, {}]", count, what,
+        tensor.num_elements(), elements, first / columns, first % columns);
   }
 };
 
@@ -66,9 +67,9 @@ void CheckBlockScaleCodes(const TensorView& scales, CheckReport& report) {
       negative.See(i);
     }
   }
-  nan.Report(scales, "NaN", report);
-  zero.Report(scales, "zero", report);
-  negative.Report(scales, "negative", report);
+  nan.Report(scales, "NaN", "block scales", report);
+  zero.Report(scales, "zero", "block scales", report);
+  negative.Report(scales, "negative", "block scales", report);
 }
 
 void CheckBlockScales(const std::string& name, const StoredModule& module, CheckReport& report) {
@@ -122,7 +123,16 @@ void CheckNvfp4Module(const std::string& name, const StoredModule& module, Check
   if (const TensorView* scale = InputScale(module)) ReadScalar(*scale, report);
 }
 
+void CheckFp8Weights(const TensorView& weight, CheckReport& report) {
+  CodeCount nan;
+  for (size_t i = 0; i < weight.bytes.size(); ++i) {
+    if (IsNanE4m3(static_cast<uint8_t>(weight.bytes[i]))) nan.See(static_cast<int64_t>(i));
+  }
+  nan.Report(weight, "NaN", "FP8 weights", report);
+}
+
 void CheckFp8Module(const std::string& name, const StoredModule& module, CheckReport& report) {
+  CheckFp8Weights(*module.weight(), report);
   const TensorView* scale = module.Find("weight_scale");
   if (scale == nullptr) {
     Add(report, Severity::kError, name + ".weight_scale", "is missing beside an FP8 weight");

@@ -76,6 +76,27 @@ TEST_F(Quantize, SharesTheEmbeddingOfItsVerifierAndTakesItsTokenizer) {
   EXPECT_TRUE(fs::exists(folder_.path() / "out/tokenizer.json"));
 }
 
+// ModelOpt calibrated a BF16 drafter on torch's features of these conversations.
+TEST_F(Quantize, CalibrationReachesModelOptsMaxima) {
+  const fs::path verifier = test::SharedPath("models/tiny-gemma4/verifier");
+  const fs::path data = test::SharedPath("data/calibration/chat_256.jsonl");
+  TALON_REQUIRE_PATH(verifier);
+  const ProgramResult result =
+      Run({"--verifier", verifier.string(), "--calibration", data.string(), "--num-samples", "32",
+           "--seq-length", "512", "--self-fed-steps", "0"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json record = ReadJsonFile(folder_.path() / "out/talon_provenance.json");
+  EXPECT_EQ(record["calibration"]["tokens"], 14770);
+  const Json golden = ReadJsonFile(Golden("amax.json"))["calibrated"];
+  constexpr float kBf16Step = 0x1p-7f;
+  for (const auto& [linear, scales] : record["linears"].items()) {
+    const std::string text = golden[linear + ".input_quantizer"]["decimal"];
+    const float expected = std::stof(text);
+    EXPECT_NEAR(scales["input_amax"].get<float>(), expected, kBf16Step * expected) << linear;
+  }
+  EXPECT_EQ(record["linears"].size(), 8u);
+}
+
 TEST_F(Quantize, CalibratesOnConversations) {
   const std::string data = WriteFile(
       "chat.jsonl",

@@ -114,6 +114,21 @@ TEST(CheckScales, NegativeBlockScale) {
   ExpectOnlyError(report, kUpScale, "1 negative of 36864 block scales, first at [0, 23]");
 }
 
+TEST(CheckScales, NanFp8WeightWithItsIndex) {
+  const CheckReport report = CheckSpoiled(PlainDrafter(), [](CheckpointEditor& editor) {
+    test::EditableTensor& fc = editor.tensors.at("fc.weight");
+    fc.dtype = DType::kF8E4M3;
+    fc.bytes.assign(384 * 1152, std::byte{0x38});
+    fc.At<uint8_t>(1152 * 4 + 9) = 0x7F;
+    fc.At<uint8_t>(1152 * 6 + 1) = 0xFF;
+    editor.tensors["fc.weight_scale"] = {DType::kF32, {}, std::vector<std::byte>(4)};
+    editor.tensors["fc.weight_scale"].At<float>(0) = 0.5f;
+  });
+  EXPECT_THAT(report.findings, Contains(IsFinding(Severity::kError, "fc.weight",
+                                                  "2 NaN of 442368 FP8 weights, first at [4, 9]")))
+      << FormatReport(report);
+}
+
 TEST(CheckScales, U8BlockScalesThatLoadersConvert) {
   const CheckReport report = CheckSpoiled(QuantizedDrafter(), [](CheckpointEditor& editor) {
     editor.tensors.at(kUpScale).dtype = DType::kU8;

@@ -1,128 +1,20 @@
 // `talon serve`: listens first, loads the models, answers until a signal, drains.
 #include <chrono>
 #include <condition_variable>
-#include <cstdio>
 #include <ctime>
 #include <mutex>
 
 #include "apps/talon/commands.h"
 #include "apps/talon/interrupt.h"
-#include "apps/talon/serve_flags.h"
-#include "talon/base/error.h"
-#include "talon/checkpoint/hub.h"
+#include "apps/talon/serve_models.h"
 #include "talon/checkpoint/identity.h"
-#include "talon/checkpoint/model_kind.h"
 #include "talon/serve/router.h"
 
 namespace talon {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr auto kStatsPeriod = std::chrono::seconds(10);  // vLLM's
 constexpr auto kLastReplies = std::chrono::seconds(5);
-
-template <typename... Args>
-void Log(fmt::format_string<Args...> format, Args&&... args) {
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  localtime_r(&now, &local);
-  char time[32];
-  std::strftime(time, sizeof(time), "%m-%d %H:%M:%S", &local);
-  fmt::print(stderr, "INFO {} {}\n", time, fmt::format(format, std::forward<Args>(args)...));
-}
-
-// Prints how long each phase of the start took.
-class StartupLog {
- public:
-  template <typename... Args>
-  void Phase(fmt::format_string<Args...> format, Args&&... args) {
-    const Clock::time_point now = Clock::now();
-    Log("{} ({:.2f} s)", fmt::format(format, std::forward<Args>(args)...),
-        std::chrono::duration<double>(now - last_).count());
-    last_ = now;
-  }
-  double TotalSeconds() const {
-    return std::chrono::duration<double>(Clock::now() - start_).count();
-  }
-
- private:
-  Clock::time_point start_ = Clock::now();
-  Clock::time_point last_ = start_;
-};
-
-// Which models to open. A drafter given alone names its verifier.
-struct ModelNames {
-  std::string verifier;
-  std::string drafter;                            // empty: none
-  std::optional<int64_t> num_speculative_tokens;  // none: the drafter's own
-};
-
-std::string VerifierOf(const std::filesystem::path& drafter) {
-  const Eagle3Config config =
-      ParseEagle3Config(ReadJsonFile(drafter / "config.json"), (drafter / "config.json").string());
-  if (config.verifier_name_or_path.empty()) {
-    Throw(ErrorCode::kInvalidArgument,
-          "{} is a drafter and names no verifier; give the verifier, and the drafter in "
-          "--speculative-config",
-          drafter.string());
-  }
-  const std::filesystem::path beside = drafter / config.verifier_name_or_path;
-  return std::filesystem::exists(beside) ? beside.lexically_normal().string()
-                                         : config.verifier_name_or_path;
-}
-
-ModelNames FindModels(const ServeFlags& flags) {
-  ModelNames names;
-  names.verifier = flags.session.verifier;
-  if (!flags.speculative_config.empty()) {
-    const SpeculativeConfig config = ParseSpeculativeConfig(flags.speculative_config);
-    names.drafter = config.model;
-    names.num_speculative_tokens = config.num_speculative_tokens;
-    for (const std::string& key : config.without_effect) {
-      Log("--speculative-config: {} has no effect", key);
-    }
-    if (config.kv_cache_dtype != "auto" && config.kv_cache_dtype != flags.kv_cache_dtype) {
-      Throw(ErrorCode::kUnsupported,
-            "--speculative-config: kv_cache_dtype is '{}'; the drafter's KV cache has the "
-            "verifier's type, '{}'",
-            config.kv_cache_dtype, flags.kv_cache_dtype);
-    }
-  } else if (DetectModelKind(ResolveModel(names.verifier)) == ModelKind::kEagle3Drafter) {
-    names.drafter = names.verifier;
-    names.verifier = VerifierOf(ResolveModel(names.drafter));
-  }
-  return names;
-}
-
-// Session, drafter and engine options, opened and checked.
-struct Loaded {
-  Session session;
-  LoadedDrafter drafter;
-  EngineOptions options;
-};
-
-Loaded Load(const ServeFlags& flags, StartupLog& log) {
-  const ModelNames names = FindModels(flags);
-  Loaded loaded;
-  SessionFlags session_flags = flags.session;
-  session_flags.verifier = names.verifier;
-  loaded.session = OpenSession(session_flags);
-  loaded.options = ToEngineOptions(flags);
-  log.Phase("verifier {}: {}", names.verifier, loaded.session.verifier.model->format_summary());
-  if (names.drafter.empty()) return loaded;
-  loaded.drafter = loaded.session.OpenDrafter(names.drafter);
-  const int64_t own = loaded.drafter.model->default_num_speculative_tokens();
-  loaded.options.num_speculative_tokens = names.num_speculative_tokens.value_or(own);
-  if (loaded.options.num_speculative_tokens == 0) {
-    Throw(ErrorCode::kInvalidArgument,
-          "the drafter's config names no number of drafts; give num_speculative_tokens in "
-          "--speculative-config");
-  }
-  log.Phase("drafter {}: {}, {} drafts a round", names.drafter,
-            loaded.drafter.model->format_summary(), loaded.options.num_speculative_tokens);
-  return loaded;
-}
 
 SamplingDefaults ReadSamplingDefaults(const ServeFlags& flags, const Session& session) {
   if (flags.generation_config == "vllm") return {};
@@ -132,7 +24,7 @@ SamplingDefaults ReadSamplingDefaults(const ServeFlags& flags, const Session& se
   return {config.temperature, config.top_k, config.top_p};
 }
 
-ServedModel Describe(const ServeFlags& flags, const Loaded& loaded, const Engine& engine) {
+ServedModel Describe(const ServeFlags& flags, const ServedPair& loaded, const Engine& engine) {
   const Session& session = loaded.session;
   ServedModel model;
   model.names = flags.served_model_names;
@@ -186,7 +78,7 @@ class Watch {
   bool ended_ = false;
 };
 
-std::unique_ptr<Serving> MakeServing(const ServeFlags& flags, const Loaded& loaded,
+std::unique_ptr<Serving> MakeServing(const ServeFlags& flags, const ServedPair& loaded,
                                      StartupLog& log) {
   auto engine = std::make_unique<Engine>(*loaded.session.verifier.model, loaded.drafter.model.get(),
                                          loaded.options);
@@ -205,12 +97,12 @@ int Serve(const ServeFlags& flags) {
   CheckServeFlags(flags);
   for (const std::string& note : flags.notes) Log("{}", note);
   Router router(flags.api_keys, kVersion);
-  std::optional<Loaded> loaded;
+  std::optional<ServedPair> loaded;
   std::unique_ptr<Serving> serving;
   HttpServer server(router, flags.http);  // ends before what its requests use
   log.Phase("listening on http://{}:{}, /health says 503 until the model is loaded",
             flags.http.host, server.port());
-  loaded.emplace(Load(flags, log));
+  loaded.emplace(LoadServedPair(flags, log));
   serving = MakeServing(flags, *loaded, log);
   Log("backend: {}", loaded->session.backend->Description());
   Watch watch;

@@ -1,0 +1,19 @@
+// Opens what the server's flags name: verifier, tokenizer, maybe a drafter.
+#pragma once
+
+#include "apps/talon/serve_flags.h"
+#include "apps/talon/server_log.h"
+
+namespace talon {
+
+// Session, drafter and engine options, opened and checked.
+struct ServedPair {
+  Session session;
+  LoadedDrafter drafter;  // without a model: no drafter
+  EngineOptions options;
+};
+
+// Throws one sentence naming what is missing or wrong; each phase goes to `log`.
+ServedPair LoadServedPair(const ServeFlags& flags, StartupLog& log);
+
+}  // namespace talon

@@ -12,7 +12,7 @@ these weights in float32 (W4A16).
 
     pip install torch==2.13.0 transformers==5.19.0 compressed-tensors==0.17.0 nvidia-modelopt==0.47.0
     scripts/dev/write_verifier_layouts.py --verifier ../shared/models/tiny-gemma4/verifier --out OUT
-    TALON_VERIFIER_LAYOUTS=OUT build/release/tests/talon_checkpoint_test --gtest_filter='VerifierLayouts*'
+    TALON_VERIFIER_LAYOUTS=OUT build/release/tests/talon_checkpoint_test --gtest_filter='*VerifierLayout*'
 """
 
 import argparse

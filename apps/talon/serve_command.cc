@@ -83,9 +83,9 @@ std::unique_ptr<Serving> MakeServing(const ServeFlags& flags, const ServedPair& 
   auto engine = std::make_unique<Engine>(*loaded.session.verifier.model, loaded.drafter.model.get(),
                                          loaded.options);
   ServedModel model = Describe(flags, loaded, *engine);
-  if (flags.kv_cache_dtype.starts_with("fp8")) Log("KV cache: FP8 E4M3 with scales of 1.0");
-  log.Phase("engine: {} requests at a time, {} tokens of context each",
-            engine->options().max_num_seqs, engine->options().max_model_len);
+  log.Phase("engine: {} requests at a time, {} tokens of context each, prefix cache {}",
+            engine->options().max_num_seqs, engine->options().max_model_len,
+            engine->options().enable_prefix_caching ? "on" : "off");
   const auto timeout = std::chrono::duration_cast<EngineWorker::Clock::duration>(
       std::chrono::duration<double>(flags.request_timeout_s));
   return std::make_unique<Serving>(std::move(model), MakeStepEngine(std::move(engine)),

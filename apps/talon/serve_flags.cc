@@ -16,15 +16,9 @@ struct NoEffectFlag {
   const char* reason;
 };
 
-constexpr std::array<NoEffectFlag, 19> kNoEffect = {{
+constexpr std::array<NoEffectFlag, 16> kNoEffect = {{
     {"--trust-remote-code", false, "no code of a checkpoint is ever run"},
     {"--enforce-eager", false, "results do not depend on how steps are launched"},
-    {"--enable-chunked-prefill,!--no-enable-chunked-prefill", false,
-     "long prompts are always read in chunks of --max-num-batched-tokens"},
-    {"--enable-prefix-caching,!--no-enable-prefix-caching", false,
-     "this engine keeps no prefix cache"},
-    {"--gpu-memory-utilization", true,
-     "the KV cache is sized by --max-num-seqs and --max-model-len"},
     {"--quantization,-q", true, "the weights' format is read from the checkpoint"},
     {"--load-format", true, "weights are read from safetensors"},
     {"--seed", true, "requests without a seed get a random one"},
@@ -83,13 +77,34 @@ void AddNetworkFlags(CLI::App& command, ServeFlags& flags) {
       ->capture_default_str();
 }
 
+void AddKvCacheFlags(CLI::App& command, ServeFlags& flags) {
+  command
+      .add_option("--kv-cache-dtype", flags.kv_cache_dtype,
+                  "auto (fp8 where the checkpoint says so, else as --dtype), bfloat16, or fp8 "
+                  "(E4M3, scales from the checkpoint or 1.0)")
+      ->check(CLI::IsMember(KvCacheDTypeNames()))
+      ->capture_default_str();
+  command
+      .add_option("--gpu-memory-utilization", flags.gpu_memory_utilization,
+                  "share of the GPU's memory (on a CPU: of the memory that is available) for "
+                  "weights, activations and KV cache")
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str();
+  command.add_option("--kv-cache-memory-bytes", flags.kv_cache_memory_bytes,
+                     "most bytes of KV cache (512M, 2G), instead of --gpu-memory-utilization");
+  command.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching",
+                   flags.enable_prefix_caching,
+                   "keep the KV of earlier prompts and answers for later requests (default)");
+}
+
 void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
   command.add_option(
       "--speculative-config", flags.speculative_config,
       R"(JSON: {"model": DRAFTER, "num_speculative_tokens": 3, "method": "eagle3"})");
   command
       .add_option("--max-model-len", flags.max_model_len,
-                  "context of one request in tokens (8192, 8k, 8K); auto: the model's")
+                  "context of one request in tokens (8192, 8k, 8K); auto: the model's, or what the "
+                  "memory holds")
       ->capture_default_str();
   command.add_option("--max-num-seqs", flags.max_num_seqs, "requests that run at a time")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
@@ -98,11 +113,10 @@ void AddEngineFlags(CLI::App& command, ServeFlags& flags) {
       .add_option("--max-num-batched-tokens", flags.max_num_batched_tokens,
                   "tokens of one step; longer prompts are read in chunks")
       ->capture_default_str();
-  command
-      .add_option("--kv-cache-dtype", flags.kv_cache_dtype,
-                  "auto (as --dtype), bfloat16, or fp8 (E4M3, scales of 1.0)")
-      ->check(CLI::IsMember({"auto", "bfloat16", "fp8", "fp8_e4m3"}))
-      ->capture_default_str();
+  command.add_flag("--enable-chunked-prefill,!--no-enable-chunked-prefill",
+                   flags.enable_chunked_prefill,
+                   "read prompts in pieces beside running answers (default), or whole");
+  AddKvCacheFlags(command, flags);
   command.add_option("--tensor-parallel-size,--tp")
       ->check(CLI::IsMember({1}))
       ->description("1")
@@ -168,9 +182,14 @@ EngineOptions ToEngineOptions(const ServeFlags& flags) {
       ParseHumanInteger("--max-num-batched-tokens", flags.max_num_batched_tokens);
   const bool automatic = flags.max_model_len == "auto" || flags.max_model_len == "-1";
   options.max_model_len = automatic ? 0 : ParseHumanInteger("--max-model-len", flags.max_model_len);
-  options.kv_dtype = ParseDType(flags.session.dtype);
-  if (flags.kv_cache_dtype == "bfloat16") options.kv_dtype = DType::kBF16;
-  if (flags.kv_cache_dtype.starts_with("fp8")) options.kv_dtype = DType::kF8E4M3;
+  options.enable_chunked_prefill = flags.enable_chunked_prefill;
+  options.enable_prefix_caching = flags.enable_prefix_caching;
+  options.kv_dtype =
+      ParseKvCacheDType(flags.kv_cache_dtype).value_or(ParseDType(flags.session.dtype));
+  if (!flags.kv_cache_memory_bytes.empty()) {
+    options.kv_cache_bytes =
+        ParseHumanInteger("--kv-cache-memory-bytes", flags.kv_cache_memory_bytes);
+  }
   return options;
 }
 

@@ -26,6 +26,10 @@ struct ServeFlags {
   int64_t max_num_seqs = 8;
   std::string max_num_batched_tokens = "2048";
   std::string kv_cache_dtype = "auto";
+  double gpu_memory_utilization = 0.92;
+  std::string kv_cache_memory_bytes;  // empty: what gpu_memory_utilization leaves
+  bool enable_prefix_caching = true;
+  bool enable_chunked_prefill = true;
   int64_t max_num_queued_reqs = 256;
   std::string generation_config = "auto";
   std::string reasoning_parser;
@@ -42,7 +46,8 @@ void AddServeFlags(CLI::App& command, ServeFlags& flags);
 // The checks that need no model; throws kInvalidArgument or kUnsupported naming the flag.
 void CheckServeFlags(const ServeFlags& flags);
 
-// What the flags say about the engine; the number of drafts is the caller's.
+// What the flags say about the engine; the number of drafts, and what depends on the checkpoint or
+// the memory, is the caller's.
 EngineOptions ToEngineOptions(const ServeFlags& flags);
 
 // "8192", "8k" (8,000), "8K" (8,192), "1.5M"; as vLLM reads them. Throws kInvalidArgument.

@@ -68,6 +68,14 @@ struct AttentionParams {
 
 enum class Activation : uint8_t { kGeluTanh, kSilu };
 
+// Memory of the backend's device: all of it, and what is free. On the CPU both are what the system
+// can give now, and files that are mapped count as free.
+struct DeviceMemory {
+  int64_t total_bytes = 0;
+  int64_t free_bytes = 0;
+  bool weights_count_as_free = false;  // they are mapped files
+};
+
 // How one logits row becomes a token. Noise is keyed by (seed, position) so that the same row gives
 // the same token with and without drafts. temperature == 0: argmax, ties to the lowest id.
 struct SamplingRow {
@@ -119,6 +127,7 @@ class Backend {
   virtual std::string Description() const = 0;
 
   // --- memory ---
+  virtual DeviceMemory Memory() const = 0;
   virtual Buffer Allocate(int64_t size_bytes) = 0;  // 64-byte aligned, not cleared
   // Backend memory holding `host`'s bytes; a backend that computes on host memory aliases it (kept
   // alive by `owner`), others upload a copy.

@@ -67,6 +67,8 @@ class Engine {
   const KvPool& kv_pool() const { return *pool_; }
   const KvPlan& kv_plan() const { return plan_; }
   const EngineCounters& counters() const { return counters_; }
+  // What steps have taken so far for activations.
+  int64_t scratch_bytes() const { return arena_.capacity_bytes(); }
 
  private:
   struct Sequence;

@@ -27,6 +27,8 @@ struct EngineOptions {
   int64_t kv_cache_bytes = 0;
   std::optional<KvPages> kv_pages;  // exactly these, instead of what kv_cache_bytes gives
   bool enable_prefix_caching = false;
+  // Off: a step holds whole prompts only, and max_num_batched_tokens is at least max_model_len.
+  bool enable_chunked_prefill = true;
   // Verifier layers to capture for the feature sink when there is no drafter.
   std::vector<int64_t> capture_layer_ids;
   // For tests: dead KV slots hold NaN; a mistake on purpose.

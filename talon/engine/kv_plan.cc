@@ -59,6 +59,10 @@ EngineOptions ResolveEngineOptions(const GemmaConfig& verifier, const Drafter* d
   }
   options.max_num_batched_tokens = std::max(
       options.max_num_batched_tokens, options.max_num_seqs * (1 + options.num_speculative_tokens));
+  if (!options.enable_chunked_prefill) {
+    options.max_num_batched_tokens =
+        std::max(options.max_num_batched_tokens, options.max_model_len);
+  }
   return options;
 }
 

@@ -82,7 +82,8 @@ void Engine::Schedule(Step_& step) {
 }
 
 // Decoding sequences bring their last token and their drafts; then chunks of the others' tokens
-// while the budget lasts, the oldest request first.
+// while the budget lasts, the oldest request first. Without chunks, all of a request's tokens or
+// none of them and of those after it.
 void Engine::PlanRows() {
   int64_t budget = options_.max_num_batched_tokens;
   for (const auto& sequence : running_) {
@@ -92,6 +93,7 @@ void Engine::PlanRows() {
   }
   for (const auto& sequence : running_) {
     if (sequence->decoding()) continue;
+    if (!options_.enable_chunked_prefill && sequence->num_pending() > budget) break;
     sequence->scheduled_rows = std::min(budget, sequence->num_pending());
     budget -= sequence->scheduled_rows;
   }

@@ -8,9 +8,6 @@
 namespace talon {
 namespace {
 
-// Rows whose logits are held at once: bounds memory at 262,144 logits a row.
-constexpr int64_t kLogitRows = 64;
-
 template <typename T>
 std::vector<T> DownloadArray(Backend& backend, const T* data, int64_t count) {
   std::vector<T> values(static_cast<size_t>(count));

@@ -27,6 +27,9 @@ struct Choices {
 
 class TokenChooser {
  public:
+  // Rows whose logits are held at once: bounds memory at 262,144 logits a row.
+  static constexpr int64_t kLogitRows = 64;
+
   explicit TokenChooser(const GemmaModel& verifier) : verifier_(verifier) {}
 
   // `adjustments` name rows by their index in `rows`, ascending. Throws kDataLoss when logits are

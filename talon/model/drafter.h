@@ -32,6 +32,9 @@ class Drafter {
   virtual KvLayer MakeKvLayer(int64_t num_pages, DType kv_dtype) const = 0;
   // Columns of a K row, and of a V row: KV heads * head_dim.
   virtual int64_t kv_columns() const = 0;
+  // Columns of all activations that Fuse and Forward take from the arena, as if of the model's
+  // dtype.
+  virtual int64_t scratch_columns() const = 0;
 
   // Verifier features to drafter inputs, [rows, hidden].
   virtual Tensor Fuse(const Tensor& features /* [rows, feature_size] */, Arena& arena) const = 0;

@@ -91,6 +91,7 @@ Eagle3Drafter::Eagle3Drafter(const Eagle3Config& config, WeightSource& load,
   const auto offset_bytes = static_cast<int64_t>(offsets.size() * sizeof(int32_t));
   offsets_ = backend_.Allocate(offset_bytes);
   backend_.Upload(offsets.data(), offset_bytes, offsets_.get());
+  kv_scales_ = load.AttentionKvScales(at + "self_attn");
   format_summary_ = FormatSummary(load.format_counts());
   owned_ = load.TakeBuffers();
 }
@@ -106,7 +107,16 @@ const int32_t* Eagle3Drafter::draft_id_offsets() const {
 }
 
 KvLayer Eagle3Drafter::MakeKvLayer(int64_t num_pages, DType kv_dtype) const {
-  return backend_.MakeKvLayer(num_pages, config_.num_kv_heads, config_.head_dim, kv_dtype);
+  KvLayer layer = backend_.MakeKvLayer(num_pages, config_.num_kv_heads, config_.head_dim, kv_dtype);
+  SetKvScales(kv_scales_, layer);
+  return layer;
+}
+
+int64_t Eagle3Drafter::scratch_columns() const {
+  const int64_t hidden = config_.hidden_size;
+  const int64_t attention = 2 * q_.out_features + 2 * k_.out_features + 2 * config_.head_dim;
+  // Normed features, fused features, embedding, joined inputs, attention's output, the MLP's input.
+  return feature_size() + 6 * hidden + attention + 2 * config_.intermediate_size;
 }
 
 void Eagle3Drafter::Observe(const std::string& linear, const Tensor& input) const {

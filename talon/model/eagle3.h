@@ -18,6 +18,7 @@
 #include "talon/checkpoint/safetensors.h"
 #include "talon/model/drafter.h"
 #include "talon/model/gemma.h"
+#include "talon/model/weights.h"
 
 namespace talon {
 
@@ -43,7 +44,9 @@ class Eagle3Drafter : public Drafter {
   int64_t default_num_speculative_tokens() const override { return config_.num_speculative_tokens; }
   const int32_t* draft_id_offsets() const override;
   KvLayer MakeKvLayer(int64_t num_pages, DType kv_dtype) const override;
+  bool has_kv_scales() const { return kv_scales_.in_checkpoint; }
   int64_t kv_columns() const override { return config_.num_kv_heads * config_.head_dim; }
+  int64_t scratch_columns() const override;
   Tensor Fuse(const Tensor& features, Arena& arena) const override;
   Tensor Forward(const ForwardBatch& batch, const Tensor& inputs, KvLayer& cache,
                  Arena& arena) const override;
@@ -67,6 +70,7 @@ class Eagle3Drafter : public Drafter {
   std::vector<Buffer> fc_chunk_gains_;  // F32 [target hidden] each; fc_norm only
   Buffer frequency_;                    // F32 [head_dim / 2]
   Buffer offsets_;                      // I32 [draft_vocab]
+  KvScales kv_scales_;
   std::vector<Buffer> owned_;
   std::string format_summary_;
 };

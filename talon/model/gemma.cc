@@ -1,5 +1,6 @@
 #include "talon/model/gemma.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -17,6 +18,7 @@ struct GemmaModel::Layer {
   LinearWeight gate, up, down;
   Buffer input_gain, post_attention_gain, pre_feedforward_gain, post_feedforward_gain;  // [hidden]
   Buffer q_gain, k_gain;  // [head_dim]
+  KvScales kv_scales;
   float scalar = 1.0f;
 };
 
@@ -86,6 +88,7 @@ GemmaModel::GemmaModel(Backend& backend, const GemmaConfig& config, WeightSource
     layer.q_gain = load.Gain(at + "self_attn.q_norm.weight", attention.head_dim, gain_offset);
     layer.k_gain = load.Gain(at + "self_attn.k_norm.weight", attention.head_dim, gain_offset);
     if (gemma4) layer.scalar = load.Scalar(at + "layer_scalar");
+    layer.kv_scales = load.AttentionKvScales(at + "self_attn");
     layers_.push_back(std::move(layer));
   }
   sliding_frequency_ =
@@ -102,11 +105,18 @@ KvLayers GemmaModel::MakeKvLayers(int64_t sliding_pages, int64_t global_pages,
   KvLayers layers;
   for (int64_t i = 0; i < config_.num_layers(); ++i) {
     const AttentionConfig& attention = config_.attention(i);
-    const bool sliding = layers_[static_cast<size_t>(i)].kind == AttentionKind::kSliding;
+    const Layer& layer = layers_[static_cast<size_t>(i)];
+    const bool sliding = layer.kind == AttentionKind::kSliding;
     layers.push_back(backend_.MakeKvLayer(sliding ? sliding_pages : global_pages,
                                           attention.num_kv_heads, attention.head_dim, kv_dtype));
+    SetKvScales(layer.kv_scales, layers.back());
   }
   return layers;
+}
+
+int64_t GemmaModel::num_kv_scales() const {
+  return std::count_if(layers_.begin(), layers_.end(),
+                       [](const Layer& layer) { return layer.kv_scales.in_checkpoint; });
 }
 
 Tensor GemmaModel::RopeTable(AttentionKind kind, const RowBatch& rows, Arena& arena) const {

@@ -60,7 +60,10 @@ class GemmaModel {
   const std::string& format_summary() const { return format_summary_; }
   const Tensor& embedding() const { return embedding_; }  // BF16 [vocab, hidden]
 
+  // FP8 layers get the checkpoint's scales.
   KvLayers MakeKvLayers(int64_t sliding_pages, int64_t global_pages, DType kv_dtype) const;
+  // Layers whose checkpoint has scales for FP8 KV.
+  int64_t num_kv_scales() const;
 
   // Runs the rows, writing their K and V; returns the residual stream after the last layer,
   // [rows, hidden], in `arena`.

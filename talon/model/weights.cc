@@ -1,6 +1,7 @@
 #include "talon/model/weights.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -68,9 +69,33 @@ std::vector<uint16_t> DecodeTable(const HostLinear& table) {
 
 }  // namespace
 
+void SetKvScales(const KvScales& scales, KvLayer& layer) {
+  if (layer.dtype != DType::kF8E4M3) return;
+  layer.k_scale = scales.k;
+  layer.v_scale = scales.v;
+}
+
 LinearWeight WeightSource::Counted(LinearWeight weight) {
   ++format_counts_[std::string(KindName(weight))];
   return weight;
+}
+
+KvScales WeightSource::AttentionKvScales(const std::string& attention) {
+  KvScales scales;
+  const auto read = [&](const char* linear, const char* scale, float& value) {
+    for (const std::string& tensor : {fmt::format("{}.{}.{}", attention, linear, scale),
+                                      fmt::format("{}.{}", attention, scale)}) {
+      if (!Has(tensor)) continue;
+      value = Scalar(tensor);
+      scales.in_checkpoint = true;
+      if (std::isfinite(value) && value > 0.0f) return;
+      Throw(ErrorCode::kDataLoss, "{}: tensor {} is {}, expected a positive number", name(), tensor,
+            value);
+    }
+  };
+  read("k_proj", "k_scale", scales.k);
+  read("v_proj", "v_scale", scales.v);
+  return scales;
 }
 
 LinearWeight WeightLoader::Linear(const std::string& module, int64_t out_features,

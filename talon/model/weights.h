@@ -14,6 +14,16 @@
 
 namespace talon {
 
+// What FP8 keys and values of one layer are divided by (stored = value / scale).
+struct KvScales {
+  float k = 1.0f;
+  float v = 1.0f;
+  bool in_checkpoint = false;
+};
+
+// Only an FP8 layer has scales.
+void SetKvScales(const KvScales& scales, KvLayer& layer);
+
 // Where a model's weights come from: a checkpoint, or thin air for measurements.
 class WeightSource {
  public:
@@ -28,6 +38,9 @@ class WeightSource {
   virtual float Scalar(const std::string& name) = 0;
   // A BF16 [rows, cols] table for Backend::Embed; an NVFP4 one is decoded and rounded to BF16.
   virtual Tensor Table(const std::string& module, int64_t rows, int64_t cols) = 0;
+  // k_scale and v_scale of an attention module, from k_proj and v_proj (ModelOpt) or the module
+  // itself (compressed-tensors); 1 where the checkpoint has none. Throws unless they are positive.
+  KvScales AttentionKvScales(const std::string& attention);
   // LoadDraftOffsets (drafter_tensors.h).
   virtual std::vector<int32_t> DraftOffsets(const Eagle3Config& config) = 0;
   virtual bool Has(const std::string& name) const = 0;

@@ -29,16 +29,27 @@ void ReadNumberOfDrafts(RequestFields& fields, SpeculativeConfig& config) {
       fields.Integer("num_speculative_tokens", 1, kMaxSpeculativeTokens);
 }
 
+std::optional<DType> ReadKvCacheDType(RequestFields& fields) {
+  const std::string name = fields.String("kv_cache_dtype").value_or("auto");
+  try {
+    return ParseKvCacheDType(name);
+  } catch (const Error& error) {
+    throw RequestError(error.code(), fmt::format("kv_cache_dtype is {}", error.what()),
+                       "kv_cache_dtype");
+  }
+}
+
 SpeculativeConfig Read(const Json& json) {
   RequestFields fields(json);
   SpeculativeConfig config;
   CheckOnly(fields, "method", "eagle3");
   config.model = fields.String("model").value_or("");
-  if (config.model.empty())
+  if (config.model.empty()) {
     RefuseField("model", "is missing; expected the drafter's folder or name");
+  }
   if (const auto revision = fields.String("revision")) config.model += "@" + *revision;
   ReadNumberOfDrafts(fields, config);
-  config.kv_cache_dtype = fields.String("kv_cache_dtype").value_or("auto");
+  config.kv_cache_dtype = ReadKvCacheDType(fields);
   fields.Integer("draft_tensor_parallel_size", 1, 1);
   CheckOnly(fields, "draft_sample_method", "greedy");
   CheckOnly(fields, "rejection_sample_method", "standard");
@@ -57,6 +68,19 @@ SpeculativeConfig Read(const Json& json) {
 }
 
 }  // namespace
+
+const std::vector<std::string>& KvCacheDTypeNames() {
+  static const std::vector<std::string> names = {"auto", "bfloat16", "fp8", "fp8_e4m3"};
+  return names;
+}
+
+std::optional<DType> ParseKvCacheDType(const std::string& name) {
+  if (name == "auto") return std::nullopt;
+  if (name == "bfloat16") return DType::kBF16;
+  if (name == "fp8" || name == "fp8_e4m3") return DType::kF8E4M3;
+  Throw(ErrorCode::kInvalidArgument, "'{}'; expected one of {}", name,
+        fmt::join(KvCacheDTypeNames(), ", "));
+}
 
 SpeculativeConfig ParseSpeculativeConfig(std::string_view json) {
   try {

@@ -87,15 +87,27 @@ TEST(ServeCommandTest, WrongFlagsAreNamed) {
   EXPECT_THAT(refusal({"--max-num-seqs", "0"}), HasSubstr("--max-num-seqs"));
   EXPECT_THAT(refusal({"--tensor-parallel-size", "2"}), HasSubstr("--tensor-parallel-size"));
   EXPECT_THAT(refusal({"--kv-cache-dtype", "int3"}), HasSubstr("--kv-cache-dtype"));
+  EXPECT_THAT(refusal({"--gpu-memory-utilization", "1.5"}), HasSubstr("--gpu-memory-utilization"));
+  EXPECT_THAT(refusal({"--kv-cache-memory-bytes", "-3"}), HasSubstr("--kv-cache-memory-bytes"));
   EXPECT_THAT(refusal({"--speculative-config", R"({"model": "x", "metod": "eagle3"})"}),
               HasSubstr("'method'"));
+}
+
+TEST(ServeCommandTest, RefusesAMemoryThatHoldsNoRequest) {
+  TALON_REQUIRE_PATH(std::filesystem::path(kVerifier));
+  const ProgramResult result = RunTalon({"serve", kVerifier, "--port", "0", "--max-model-len",
+                                         "2048", "--kv-cache-memory-bytes", "1M"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("one request of 2048 tokens needs"),
+                                HasSubstr("1.0 MiB are available")));
 }
 
 TEST(ServeCommandTest, ServesUntilSigterm) {
   TALON_REQUIRE_PATH(std::filesystem::path(kVerifier));
   const uint16_t port = FreePort();
   test::TalonProcess server({"serve", kDrafter, "--port", std::to_string(port), "--api-key",
-                             "secret", "--trust-remote-code", "--no-enable-prefix-caching"});
+                             "secret", "--trust-remote-code", "--no-enable-prefix-caching",
+                             "--kv-cache-dtype", "fp8", "--gpu-memory-utilization", "0.5"});
   while (server.Running() && Get(port, "/health").find("200 OK") == std::string::npos) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
@@ -105,7 +117,9 @@ TEST(ServeCommandTest, ServesUntilSigterm) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
   for (const char* part :
        {"listening on", "verifier ", "drafter ", "engine: ", "ready after", "shutting down",
-        "--trust-remote-code: no effect", "--enable-prefix-caching: no effect"}) {
+        "--trust-remote-code: no effect", "prefix cache off",
+        "KV cache: verifier FP8 E4M3, scales of 1.0; drafter FP8 E4M3, scales of 1.0", "0.50 of it",
+        "most for the KV cache", "sliding layers", "8.0 requests of 2048 tokens"}) {
     EXPECT_THAT(result.err, HasSubstr(part));
   }
 }

@@ -40,6 +40,7 @@ class NoisyDrafter final : public Drafter {
     return drafter_.MakeKvLayer(num_pages, kv_dtype);
   }
   int64_t kv_columns() const override { return drafter_.kv_columns(); }
+  int64_t scratch_columns() const override { return drafter_.scratch_columns(); }
   Tensor Forward(const ForwardBatch& batch, const Tensor& inputs /* [rows, hidden] */,
                  KvLayer& cache, Arena& arena) const override {
     return drafter_.Forward(batch, inputs, cache, arena);

@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "talon/base/error.h"
-#include "tests/quantize/checkpoint_editor.h"
+#include "tests/support/checkpoint_editor.h"
 #include "tests/support/test_data.h"
 
 namespace talon {

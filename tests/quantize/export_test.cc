@@ -12,7 +12,7 @@
 #include "talon/quantize/model_card.h"
 #include "talon/quantize/plan.h"
 #include "talon/quantize/synthetic_drafter.h"
-#include "tests/quantize/checkpoint_editor.h"
+#include "tests/support/checkpoint_editor.h"
 #include "tests/support/test_data.h"
 
 namespace talon {

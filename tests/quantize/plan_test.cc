@@ -9,7 +9,7 @@
 #include "talon/base/error.h"
 #include "talon/numeric/bf16.h"
 #include "talon/quantize/ledger.h"
-#include "tests/quantize/checkpoint_editor.h"
+#include "tests/support/checkpoint_editor.h"
 #include "tests/support/test_data.h"
 
 namespace talon {

@@ -22,6 +22,8 @@ using test::ClientReply;
 using test::DemoPath;
 using test::HttpClient;
 using test::ParseEvents;
+using testing::AllOf;
+using testing::HasSubstr;
 
 const std::string kChat = "/v1/chat/completions";
 constexpr int64_t kDrafts = 3;
@@ -51,6 +53,13 @@ class EndToEndTest : public testing::Test {
     options.max_num_batched_tokens = 96;  // prompts come in chunks
     options.max_model_len = 512;
     options.num_speculative_tokens = kDrafts;
+    Start(options);
+  }
+  void TearDown() override { server_.reset(); }
+
+  // Serves the pair, in place of the server that runs.
+  void Start(const EngineOptions& options) {
+    server_.reset();
     auto engine =
         std::make_unique<Engine>(*pair_->verifier.model, pair_->drafter.model.get(), options);
     serving_ =
@@ -60,7 +69,6 @@ class EndToEndTest : public testing::Test {
     http.port = 0;
     server_ = std::make_unique<HttpServer>(router_, http);
   }
-  void TearDown() override { server_.reset(); }
 
   ServedModel Model() const {
     ServedModel model;
@@ -210,6 +218,26 @@ TEST_F(EndToEndTest, AbortedStreamsLeaveNoPagesInUse) {
   EXPECT_EQ(Metric("vllm:num_requests_running"), 0.0);
   EXPECT_EQ(Metric("vllm:num_requests_waiting"), 0.0);
   EXPECT_EQ(Metric("vllm:kv_cache_usage_perc"), 0.0);
+}
+
+TEST_F(EndToEndTest, ARequestThatCanNeverFitIsRefusedAtOnce) {
+  EngineOptions options;
+  options.max_model_len = 512;
+  options.num_speculative_tokens = kDrafts;
+  options.kv_pages = {16, 16};  // 256 positions
+  Start(options);
+  Json request = Requests(1)[0];
+  request["max_tokens"] = 300;
+  for (const bool stream : {false, true}) {
+    request["stream"] = stream;
+    const ClientReply reply = HttpClient(server_->port()).Post(kChat, request);
+    EXPECT_EQ(reply.status, 400);
+    EXPECT_THAT(reply.json()["error"]["message"].get<std::string>(),
+                AllOf(HasSubstr("the cache has 16 and 16"), HasSubstr("lower max_tokens")));
+  }
+  request["max_tokens"] = 100;
+  request["stream"] = false;
+  EXPECT_EQ(HttpClient(server_->port()).Post(kChat, request).status, 200);
 }
 
 TEST_F(EndToEndTest, StopStringsCutTheSameTextWithDrafts) {

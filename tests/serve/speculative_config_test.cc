@@ -25,7 +25,7 @@ TEST(SpeculativeConfig, ReadsVllms) {
       R"({"model": "org/drafter", "num_speculative_tokens": 3, "method": "eagle3"})");
   EXPECT_EQ(config.model, "org/drafter");
   EXPECT_EQ(config.num_speculative_tokens, 3);
-  EXPECT_EQ(config.kv_cache_dtype, "auto");
+  EXPECT_FALSE(config.kv_cache_dtype);
   EXPECT_TRUE(config.without_effect.empty());
 }
 
@@ -35,7 +35,7 @@ TEST(SpeculativeConfig, OptionalKeys) {
           "draft_tensor_parallel_size": 1, "draft_sample_method": "greedy"})");
   EXPECT_EQ(config.model, "d@main");
   EXPECT_FALSE(config.num_speculative_tokens);
-  EXPECT_EQ(config.kv_cache_dtype, "fp8");
+  EXPECT_EQ(config.kv_cache_dtype, DType::kF8E4M3);
   EXPECT_THAT(config.without_effect, ElementsAre("enforce_eager"));
 }
 
@@ -54,6 +54,7 @@ TEST(SpeculativeConfig, WrongValuesNameTheirKey) {
            {R"({"model": "d", "num_speculative_tokens": 1e308})", "num_speculative_tokens is"},
            {R"({"model": "d", "num_speculative_tokens": "auto"})", "'auto' is not implemented"},
            {R"({"model": "d", "method": "ngram"})", "method is 'ngram'"},
+           {R"({"model": "d", "kv_cache_dtype": "fp4"})", "kv_cache_dtype is 'fp4'; expected one"},
            {R"({"model": "d", "draft_tensor_parallel_size": 2})",
             "draft_tensor_parallel_size is 2"},
            {R"({"model": "d", "parallel_drafting": true})", "parallel_drafting is not supported"},

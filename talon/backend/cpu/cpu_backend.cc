@@ -18,6 +18,7 @@
 #include "talon/backend/cpu/row_ops.h"
 #include "talon/backend/cpu/sampling.h"
 #include "talon/base/error.h"
+#include "talon/base/system_memory.h"
 #include "talon/base/thread_pool.h"
 
 namespace talon::cpu {
@@ -29,6 +30,11 @@ class CpuBackend : public Backend {
 
   std::string Description() const override {
     return fmt::format("cpu ({}, {} threads)", Name(DetectIsa()), pool_.num_threads());
+  }
+
+  DeviceMemory Memory() const override {
+    const int64_t available_bytes = AvailableMemoryBytes();
+    return {available_bytes, available_bytes, /*weights_count_as_free=*/true};
   }
 
   Buffer Allocate(int64_t size_bytes) override { return AllocateAligned(size_bytes); }

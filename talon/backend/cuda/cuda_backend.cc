@@ -78,6 +78,13 @@ std::string CudaBackend::Description() const {
                      properties.minor, properties.multiProcessorCount);
 }
 
+DeviceMemory CudaBackend::Memory() const {
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  Check(cudaMemGetInfo(&free_bytes, &total_bytes), "device memory");
+  return {static_cast<int64_t>(total_bytes), static_cast<int64_t>(free_bytes), false};
+}
+
 Buffer CudaBackend::Allocate(int64_t size_bytes) {
   void* data = nullptr;
   Check(cudaMalloc(&data, static_cast<size_t>(size_bytes > 0 ? size_bytes : 1)), "cudaMalloc");

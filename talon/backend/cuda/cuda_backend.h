@@ -34,6 +34,7 @@ class CudaBackend : public Backend {
   cudaStream_t Stream();
 
   std::string Description() const override;
+  DeviceMemory Memory() const override;
   Buffer Allocate(int64_t size_bytes) override;
   void Upload(const void* host, int64_t size_bytes, void* device) override;
   void Download(const void* device, int64_t size_bytes, void* host) override;

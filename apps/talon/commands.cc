@@ -10,6 +10,7 @@ void AddCommands(CLI::App& app, RunCommand& run) {
   AddEval(app, run);
   AddGenerate(app, run);
   AddServe(app, run);
+  AddVerifyLossless(app, run);
   AddBench(app, run);
   AddDemo(app, run);
 }

@@ -19,6 +19,7 @@ void AddInspect(CLI::App& app, RunCommand& run);
 void AddQuantize(CLI::App& app, RunCommand& run);
 void AddServe(CLI::App& app, RunCommand& run);
 void AddTrace(CLI::App& app, RunCommand& run);
+void AddVerifyLossless(CLI::App& app, RunCommand& run);
 
 // Declares every command (commands.cc lists them).
 void AddCommands(CLI::App& app, RunCommand& run);

@@ -92,7 +92,7 @@ std::vector<uint16_t> DrafterValues(const TensorSpec& spec, const TensorStore& v
 
 }  // namespace
 
-MicroPair::MicroPair(int threads) : backend(MakeBackend({"cpu", threads})) {
+MicroPair::MicroPair(std::unique_ptr<Backend> own_backend) : backend(std::move(own_backend)) {
   verifier = LoadVerifier(*backend, TestData("gemma4-dense"), {DType::kBF16});
   std::ofstream(directory.path() / "config.json") << DrafterConfig().dump();
   WriteSafetensors(directory.path() / "model.safetensors", DrafterTensors(), {},
@@ -125,13 +125,13 @@ std::vector<GenerationRequest> MixedRequests(uint32_t seed, int count) {
   const std::vector<int32_t> common = MicroIds(seed, 300);
   std::vector<GenerationRequest> requests;
   for (int i = 0; i < count; ++i) {
-    const auto shared = static_cast<int64_t>(i % 3 == 0 ? 0 : random() % 200);
-    const auto own = static_cast<int64_t>(1 + random() % 100);
+    const auto shared = static_cast<int64_t>(i % 3 == 0 ? 0 : random() % 160);
+    const auto own = static_cast<int64_t>(1 + random() % 80);
     std::vector<int32_t> prompt(common.begin(), common.begin() + shared);
     const std::vector<int32_t> rest = MicroIds(seed + 1000 + static_cast<uint32_t>(i), own);
     prompt.insert(prompt.end(), rest.begin(), rest.end());
     const double temperature = i % 2 == 0 ? 0.0 : 0.4 + 0.2 * (i % 5);
-    const auto max_tokens = static_cast<int64_t>(i % 4 == 3 ? 1 + random() % 32 : 200);
+    const auto max_tokens = static_cast<int64_t>(i % 4 == 3 ? 1 + random() % 32 : 256);
     requests.push_back(MicroRequest(std::move(prompt), max_tokens, temperature,
                                     static_cast<uint64_t>(seed) * 100 + static_cast<uint64_t>(i)));
     if (i % 5 == 4) requests.back().stop_token_ids = {7, 11, 100};

@@ -18,7 +18,8 @@ struct MicroPair {
   LoadedVerifier verifier;
   LoadedDrafter drafter;
 
-  explicit MicroPair(int threads = 1);
+  explicit MicroPair(int threads = 1) : MicroPair(MakeBackend({"cpu", threads})) {}
+  explicit MicroPair(std::unique_ptr<Backend> own_backend);
 };
 
 // Ids within the micro vocabulary.
@@ -27,7 +28,8 @@ std::vector<int32_t> MicroIds(uint32_t seed, int64_t count);
 GenerationRequest MicroRequest(std::vector<int32_t> prompt_ids, int64_t max_tokens,
                                double temperature = 0.0, uint64_t seed = 0);
 
-// A mix of greedy and seeded requests, some with a common start; prompts of 1 to 300 tokens.
+// A mix of greedy and seeded requests, some with a common start; prompts of 1 to 240 tokens,
+// three of four answers up to 256.
 std::vector<GenerationRequest> MixedRequests(uint32_t seed, int count);
 
 // An engine over the pair that runs `requests` to their end.

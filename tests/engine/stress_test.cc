@@ -7,14 +7,22 @@
 #include <cstdlib>
 #include <ostream>
 
+#include "talon/engine/lossless_settings.h"
 #include "tests/engine/micro_pair.h"
 
 namespace talon::test {
 namespace {
 
+// ThreadSanitizer makes everything ten times slower.
+#ifdef __SANITIZE_THREAD__
+constexpr int kDefaultRequests = 8;
+#else
+constexpr int kDefaultRequests = 32;
+#endif
+
 int NumRequests() {
   const char* value = std::getenv("TALON_STRESS_REQUESTS");
-  return value != nullptr ? std::atoi(value) : 32;
+  return value != nullptr ? std::atoi(value) : kDefaultRequests;
 }
 
 struct Setting {
@@ -29,14 +37,11 @@ struct Setting {
 
 void PrintTo(const Setting& setting, std::ostream* out) { *out << setting.name; }
 
-const std::vector<std::vector<int32_t>>& Expected() {
-  static const std::vector<std::vector<int32_t>> texts = [] {
-    EngineOptions alone;
-    alone.max_num_seqs = 1;
-    alone.max_model_len = 512;
-    return Texts(Answer(MicroPair(1), alone, MixedRequests(1, NumRequests())));
+const std::vector<GenerationResult>& Expected() {
+  static const std::vector<GenerationResult> answers = [] {
+    return Answer(MicroPair(1), LosslessReference({}), MixedRequests(1, NumRequests()));
   }();
-  return texts;
+  return answers;
 }
 
 class Stress : public testing::TestWithParam<Setting> {};
@@ -54,14 +59,15 @@ TEST_P(Stress, ChangesNoAnswer) {
   Engine engine(*pair.verifier.model, setting.k > 0 ? pair.drafter.model.get() : nullptr, options);
   // Threads that wait for each other on a busy machine are slow: fewer requests.
   const int count = setting.threads == 1 ? NumRequests() : NumRequests() / 4;
-  const std::vector<std::vector<int32_t>> expected(Expected().begin(), Expected().begin() + count);
-  for (int pass = 0; pass < 2; ++pass) {
-    const auto results = engine.Generate(MixedRequests(1, count));
-    EXPECT_EQ(Texts(results), expected) << "pass " << pass;
-    EXPECT_GE(AcceptedDrafts(results), setting.k > 0 ? 20 * count : 0);
-  }
-  EXPECT_EQ(engine.counters().prefix_cache_hits > 0, setting.prefix_caching);
-  fmt::print("preempted {} times\n", engine.counters().preemptions);
+  const LosslessCheck check(MixedRequests(1, count),
+                            {Expected().begin(), Expected().begin() + count});
+  const LosslessOutcome outcome = check.Run(engine, {.count = 2});
+  EXPECT_EQ(outcome.requests, 2 * count);
+  EXPECT_TRUE(outcome.divergences.empty()) << "first of " << outcome.divergences.size() << ": "
+                                           << testing::PrintToString(outcome.divergences);
+  EXPECT_GE(outcome.accepted_drafts, setting.k > 0 ? 40 * count : 0);
+  EXPECT_EQ(outcome.cached_tokens > 0, setting.prefix_caching);
+  fmt::print("preempted {} times\n", outcome.preemptions);
   EXPECT_EQ(engine.kv_pool().global().free_pages(), engine.kv_pool().global().num_pages());
   EXPECT_EQ(engine.kv_pool().sliding().free_pages(), engine.kv_pool().sliding().num_pages());
 }

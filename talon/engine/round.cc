@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "talon/engine/acceptance_rule.h"
 #include "talon/engine/sequence.h"
 
 namespace talon {
@@ -124,12 +125,10 @@ std::vector<StepOutput> Engine::Commit(Step_& step) {
     output.request_id = sequence.id;
     output.num_cached_tokens = sequence.num_cached;
     output.prompt_logprobs = std::exchange(sequence.prompt_logprobs, {});
-    const int32_t* chosen = step.choices.tokens.data() + item.first_choice;
     const std::vector<int32_t>& drafts = sequence.drafts;
-    while (item.accepted < static_cast<int64_t>(drafts.size()) &&
-           drafts[static_cast<size_t>(item.accepted)] == chosen[item.accepted]) {
-      ++item.accepted;
-    }
+    const std::span chosen(step.choices.tokens);
+    item.accepted = CountAccepted(drafts, chosen.subspan(static_cast<size_t>(item.first_choice),
+                                                         static_cast<size_t>(item.num_choices)));
     item.committed_rows = item.num_rows - static_cast<int64_t>(drafts.size()) + item.accepted;
     output.has_round = !drafts.empty();
     output.round = {drafts, item.accepted};

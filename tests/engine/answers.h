@@ -18,4 +18,8 @@ std::vector<std::vector<int32_t>> Texts(const std::vector<GenerationResult>& res
 // Drafts that were accepted, over all results.
 int64_t AcceptedDrafts(const std::vector<GenerationResult>& results);
 
+// The verifier's logits after every token of a text, [tokens][vocab], without the engine's rounds.
+std::vector<std::vector<float>> LogitsOf(const GemmaModel& model,
+                                         const std::vector<int32_t>& tokens);
+
 }  // namespace talon::test

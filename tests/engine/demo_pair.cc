@@ -2,7 +2,6 @@
 
 #include <random>
 
-#include "talon/engine/feature_extractor.h"
 #include "tests/support/test_data.h"
 
 namespace talon::test {
@@ -26,24 +25,6 @@ GenerationRequest RandomRequest(uint32_t seed, double temperature, int64_t max_t
   request.sampling.top_p = 0.95;
   request.sampling.seed = seed;
   return request;
-}
-
-std::vector<std::vector<float>> LogitsOf(const DemoPair& pair, const std::vector<int32_t>& tokens) {
-  const GemmaModel& model = *pair.verifier.model;
-  const auto count = static_cast<int64_t>(tokens.size());
-  FeatureExtractor extractor(model, {model.config().num_layers()}, count);
-  const Tensor hidden = extractor.Run(tokens);
-  std::vector<std::vector<float>> rows;
-  Arena arena(model.backend());
-  const int64_t vocab = model.config().vocab_size;
-  for (int64_t i = 0; i < count; ++i) {
-    const Arena::Scope scope(arena);
-    const Tensor logits = arena.Take(1, vocab, DType::kF32);
-    model.Logits(hidden.Rows(i, 1), logits, arena);
-    std::vector<float>& row = rows.emplace_back(static_cast<size_t>(vocab));
-    model.backend().Download(logits.data, vocab * SizeOf(DType::kF32), row.data());
-  }
-  return rows;
 }
 
 }  // namespace talon::test

@@ -21,7 +21,4 @@ struct DemoPair {
 // BOS and 20 to 169 random ids; top_k 64, top_p 0.95.
 GenerationRequest RandomRequest(uint32_t seed, double temperature, int64_t max_tokens);
 
-// The verifier's logits after every token of a text, [tokens][vocab], without the engine's rounds.
-std::vector<std::vector<float>> LogitsOf(const DemoPair& pair, const std::vector<int32_t>& tokens);
-
 }  // namespace talon::test

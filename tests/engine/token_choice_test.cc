@@ -10,6 +10,7 @@
 
 #include "talon/engine/engine.h"
 #include "talon/engine/token_history.h"
+#include "tests/engine/answers.h"
 #include "tests/engine/demo_pair.h"
 #include "tests/support/test_data.h"
 
@@ -108,7 +109,7 @@ std::vector<std::vector<float>> LogitsOfAnswer(const DemoPair& pair,
                                                const GenerationResult& result) {
   std::vector<int32_t> text = request.prompt_ids;
   text.insert(text.end(), result.tokens.begin(), result.tokens.end());
-  return LogitsOf(pair, text);
+  return LogitsOf(*pair.verifier.model, text);
 }
 
 TEST(TokenChoice, GreedyTokensAreTheLargestAdjustedLogits) {

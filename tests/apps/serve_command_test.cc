@@ -1,72 +1,34 @@
 // `talon serve` from the outside: flags, and the way from start to SIGTERM.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include <array>
 #include <csignal>
-#include <thread>
 
+#include "tests/support/local_http.h"
 #include "tests/support/run_talon.h"
 
 namespace talon {
 namespace {
 
+using test::Ask;
+using test::AwaitReady;
+using test::FreePort;
+using test::Get;
 using test::ProgramResult;
 using test::RunTalon;
+using test::Send;
+using test::Socket;
 using testing::AllOf;
 using testing::HasSubstr;
 
 const std::string kVerifier = std::string(TALON_SOURCE_DIR) + "/models/demo/verifier";
 const std::string kDrafter = std::string(TALON_SOURCE_DIR) + "/models/demo/drafter";
 
-class Socket {
- public:
-  Socket() : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {}
-  ~Socket() { ::close(descriptor_); }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  int descriptor() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
-sockaddr_in LocalAddress(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
-
-uint16_t FreePort() {
-  const Socket socket;
-  sockaddr_in address = LocalAddress(0);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(::bind(socket.descriptor(), reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(::getsockname(socket.descriptor(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-  return ntohs(address.sin_port);
-}
-
-// The whole reply to a GET; empty when nobody listens.
-std::string Get(uint16_t port, const std::string& path) {
-  const Socket socket;
-  const sockaddr_in address = LocalAddress(port);
-  if (::connect(socket.descriptor(), reinterpret_cast<const sockaddr*>(&address),
-                sizeof(address)) != 0) {
-    return "";
-  }
-  const std::string request = "GET " + path + " HTTP/1.0\r\n\r\n";
-  if (::send(socket.descriptor(), request.data(), request.size(), MSG_NOSIGNAL) < 0) return "";
-  std::string reply;
-  char bytes[1024];
-  for (ssize_t size = 0; (size = ::recv(socket.descriptor(), bytes, sizeof(bytes), 0)) > 0;) {
-    reply.append(bytes, static_cast<size_t>(size));
-  }
-  return reply;
+std::string Completion(const std::string& body) {
+  return "POST /v1/completions HTTP/1.0\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
 }
 
 TEST(ServeCommandTest, WrongFlagsAreNamed) {
@@ -108,9 +70,7 @@ TEST(ServeCommandTest, ServesUntilSigterm) {
   test::TalonProcess server({"serve", kDrafter, "--port", std::to_string(port), "--api-key",
                              "secret", "--trust-remote-code", "--no-enable-prefix-caching",
                              "--kv-cache-dtype", "fp8", "--gpu-memory-utilization", "0.5"});
-  while (server.Running() && Get(port, "/health").find("200 OK") == std::string::npos) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  AwaitReady(server, port);
   EXPECT_THAT(Get(port, "/v1/models"), HasSubstr("401"));
   server.Signal(SIGTERM);
   const ProgramResult result = server.Wait();
@@ -122,6 +82,40 @@ TEST(ServeCommandTest, ServesUntilSigterm) {
         "most for the KV cache", "sliding layers", "8.0 requests of 2048 tokens"}) {
     EXPECT_THAT(result.err, HasSubstr(part));
   }
+}
+
+TEST(ServeCommandTest, KilledUnderLoadItStartsAgainOnTheSamePort) {
+  TALON_REQUIRE_PATH(std::filesystem::path(kVerifier));
+  const uint16_t port = FreePort();
+  const std::vector<std::string> command = {"serve", kDrafter, "--port", std::to_string(port)};
+  const std::string endless = R"({"prompt": "The dog", "max_tokens": 1500, "ignore_eos": true,
+                                  "stream": true})";
+  const std::string greedy = R"({"prompt": "The dog", "max_tokens": 16, "temperature": 0})";
+  const auto text = [&] {
+    const std::string reply = Ask(port, Completion(greedy));
+    const size_t at = reply.find("\"text\"");
+    EXPECT_NE(at, std::string::npos) << reply;
+    return reply.substr(at, reply.find("\"}", at) - at);
+  };
+  std::string before;
+  {
+    test::TalonProcess server(command);
+    AwaitReady(server, port);
+    before = text();
+    const std::array<Socket, 12> clients;
+    for (const Socket& client : clients) ASSERT_TRUE(Send(client, port, Completion(endless)));
+    char byte = 0;  // of the first stream: work has begun
+    ASSERT_EQ(::recv(clients[0].descriptor(), &byte, 1, 0), 1);
+    server.Signal(SIGKILL);
+    EXPECT_EQ(server.Wait().exit_code, 128 + SIGKILL);
+    while (::recv(clients[0].descriptor(), &byte, 1, 0) > 0) {
+    }
+  }
+  test::TalonProcess again(command);
+  AwaitReady(again, port);
+  EXPECT_EQ(text(), before);
+  again.Signal(SIGTERM);
+  EXPECT_EQ(again.Wait().exit_code, 0);
 }
 
 }  // namespace

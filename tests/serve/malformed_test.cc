@@ -1,8 +1,11 @@
-// Ten thousand damaged requests: each is answered, none with a fault of the server's own.
+// Ten thousand damaged requests over one connection: each is answered, none with a fault of the
+// server's own.
 #include <gtest/gtest.h>
 
 #include <random>
 
+#include "talon/serve/http_server.h"
+#include "tests/serve/http_client.h"
 #include "tests/serve/serve_fixture.h"
 
 namespace talon {
@@ -65,22 +68,27 @@ std::string Damage(std::string body, std::mt19937& random) {
 }
 
 TEST(MalformedRequests, AreRefusedAndTheServerGoesOn) {
-  test::ScriptedServer server;
+  test::ScriptedServer scripted;
+  HttpServerOptions options;
+  options.port = 0;
+  const HttpServer server(scripted.router(), options);
+  test::HttpClient client(server.port());
   std::mt19937 random(11);
   int refused = 0;
   for (int i = 0; i < 10'000; ++i) {
     const std::string body = Damage(kBodies[random() % kBodies.size()], random);
-    const HttpReply reply = server.Ask("POST", kPaths[random() % kPaths.size()], body);
+    const test::ClientReply reply = client.Ask("POST", kPaths[random() % kPaths.size()], body);
     if (reply.status == 200) continue;
     ++refused;
     ASSERT_TRUE(reply.status == 400 || reply.status == 404) << reply.status << "\n" << body;
-    const Json error = Json::parse(reply.body)["error"];
+    const Json error = reply.json()["error"];
     EXPECT_EQ(error["code"], reply.status);
     EXPECT_FALSE(error["message"].get<std::string>().empty());
   }
   EXPECT_GT(refused, 5000);
-  EXPECT_EQ(server.Post("/v1/completions", {{"prompt", "abc"}})["choices"][0]["text"], "abc");
-  server.script().AwaitRequests(0);
+  EXPECT_EQ(client.Post("/v1/completions", {{"prompt", "abc"}}).json()["choices"][0]["text"],
+            "abc");
+  scripted.script().AwaitRequests(0);
 }
 
 }  // namespace

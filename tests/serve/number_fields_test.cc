@@ -137,8 +137,52 @@ TEST_P(NumberFieldsTest, EmptyValuesAreNoNumbers) {
   }
 }
 
+TEST_P(NumberFieldsTest, LogitBiases) {
+  for (const char* value : {"0", "-100", "100", "99.5", "null"}) {
+    EXPECT_EQ(RefusedField("logit_bias", fmt::format(R"({{"20": {}}})", value)), "") << value;
+  }
+  std::vector<std::string> refused = kNeverANumber;
+  for (const char* value : {"-100.1", "101"}) refused.emplace_back(value);
+  for (const std::string& value : refused) {
+    EXPECT_EQ(RefusedField("logit_bias", fmt::format(R"({{"20": {}}})", value)), "logit_bias.20")
+        << value;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Endpoints, NumberFieldsTest, testing::Values(0, 1),
                          [](const auto& info) { return info.param == 0 ? "chat" : "completions"; });
+
+// Token ids stand in lists: of /detokenize, and of prompts.
+TEST(TokenIds, AreWholeNumbersOfTheVocabulary) {
+  const test::ByteTokenizer tokenizer;
+  const ServedModel model = test::TinyServedModel(tokenizer);
+  const auto refused = [&](const char* body, const std::string& value) {
+    const Json request = ParseRequestBody(fmt::format(fmt::runtime(body), value));
+    try {
+      if (request.contains("tokens"))
+        AnswerDetokenize(request, model);
+      else
+        ParseCompletionRequest(request, model);
+      return std::string();
+    } catch (const RequestError& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+      return error.param();
+    }
+  };
+  std::vector<std::string> wrong = kNeverANumber;
+  for (const char* value : {"-1", "272", "1.5", "null", "9223372036854775807", "2147483648",
+                            "-9223372036854775808", "18446744073709551616"}) {
+    wrong.emplace_back(value);
+  }
+  for (const std::string& value : wrong) {
+    EXPECT_EQ(refused(R"({{"tokens": [2, {}]}})", value), "tokens[1]") << value;
+    EXPECT_EQ(refused(R"({{"prompt": [2, {}]}})", value), "prompt[1]") << value;
+  }
+  for (const char* value : {"0", "271", "20.0"}) {
+    EXPECT_EQ(refused(R"({{"tokens": [2, {}]}})", value), "") << value;
+    EXPECT_EQ(refused(R"({{"prompt": [2, {}]}})", value), "") << value;
+  }
+}
 
 }  // namespace
 }  // namespace talon

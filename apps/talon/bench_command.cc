@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "apps/talon/bench_serve.h"
 #include "apps/talon/bench_shape.h"
 #include "apps/talon/commands.h"
 #include "talon/quantize/synthetic_drafter.h"
@@ -13,6 +14,7 @@ namespace {
 constexpr char kExamples[] = R"(
 Examples:
   talon bench --shape gemma-4-31b --device cuda
+  talon bench serve --port 8000 --num-prompts 64 --max-concurrency 8
   talon bench make-checkpoint /tmp/drafter-31b --shape 31b
   /usr/bin/time -v talon quantize /tmp/drafter-31b --recipe w4a16 --output /tmp/drafter-31b-nvfp4)";
 
@@ -32,7 +34,8 @@ int MakeCheckpoint(const MakeCheckpointOptions& options) {
 }  // namespace
 
 void AddBench(CLI::App& app, RunCommand& run) {
-  CLI::App* bench = app.add_subcommand("bench", "Time a random model in real shapes");
+  CLI::App* bench =
+      app.add_subcommand("bench", "Time a random model in real shapes, or a running server");
   bench->require_subcommand(0, 1);
   bench->footer(kExamples);
   const auto timing = std::make_shared<BenchShapeOptions>();
@@ -56,6 +59,7 @@ void AddBench(CLI::App& app, RunCommand& run) {
     if (timing->shape.empty()) throw CLI::RequiredError("--shape");
     run = [timing] { return RunBenchShape(*timing); };
   });
+  AddBenchServe(*bench, run);
   CLI::App* make = bench->add_subcommand("make-checkpoint", "Write a random BF16 drafter");
   make->footer(kExamples);
   const auto options = std::make_shared<MakeCheckpointOptions>();

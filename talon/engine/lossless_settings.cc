@@ -49,6 +49,7 @@ class SettingList {
   void AddChunks() {
     for (const int64_t chunk : kChunks) {
       EngineOptions options = base_;
+      options.enable_chunked_prefill = true;
       options.max_num_batched_tokens = std::max(chunk, options.max_num_seqs * (1 + drafts_));
       Add(fmt::format("chunks of {} tokens", options.max_num_batched_tokens), options);
     }

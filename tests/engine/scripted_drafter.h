@@ -30,6 +30,7 @@ class ScriptedDrafter final : public Drafter {
     return verifier_.config().max_position_embeddings;
   }
   int64_t default_num_speculative_tokens() const override { return 3; }
+  int64_t scratch_columns() const override { return 2; }
   const int32_t* draft_id_offsets() const override { return nullptr; }
   KvLayer MakeKvLayer(int64_t num_pages, DType kv_dtype) const override {
     return verifier_.backend().MakeKvLayer(num_pages, 1, kv_columns(), kv_dtype);

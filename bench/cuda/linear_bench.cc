@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "talon/backend/cuda/few_rows.h"
+#include "talon/backend/cuda/many_rows.h"
 #include "talon/backend/cuda/random_fill.h"
 #include "talon/backend/cuda/repack.h"
 #include "timing.h"
@@ -25,11 +26,12 @@ const std::vector<Shape>& Shapes31B() {
                                             {"qkv sliding", {8192, 4096, 4096}, 5376},
                                             {"qk full", {16384, 2048}, 5376},
                                             {"o sliding", {5376}, 8192},
-                                            {"o full", {5376}, 16384}};
+                                            {"o full", {5376}, 16384},
+                                            {"lm_head", {262144}, 5376}};
   return shapes;
 }
 
-constexpr int kMaxRows = 64;
+constexpr int kMaxRows = 512;
 constexpr int64_t kRotatedBytes = int64_t{600} << 20;  // 12 times the L2
 
 // One copy of a launch's weights.
@@ -82,12 +84,16 @@ class ShapeBench {
     const DeviceLimits limits = Limits();
     group_sums_ = std::make_unique<DeviceBytes>(std::max<int64_t>(
         4, GroupSumsBytes(options_.format, Problem(0, rows), limits, options_.tuning)));
+    const auto launch = [&](const FewRowsProblem& problem) {
+      if (options_.many_rows || PrefersManyRows(problem, limits)) {
+        return LaunchManyRows(options_.format, problem, limits, stream_);
+      }
+      return LaunchFewRows(options_.format, problem, limits, options_.tuning, stream_);
+    };
     return MedianGraphUs(stream_,
                          [&] {
                            for (int64_t copy = 0; copy < copies_; ++copy) {
-                             Check(LaunchFewRows(options_.format, Problem(copy, rows), limits,
-                                                 options_.tuning, stream_),
-                                   "few-row linear");
+                             Check(launch(Problem(copy, rows)), "linear");
                            }
                          }) /
            static_cast<double>(copies_);
@@ -100,6 +106,9 @@ class ShapeBench {
     DeviceLimits limits;
     cudaDeviceGetAttribute(&limits.multiprocessors, cudaDevAttrMultiProcessorCount, 0);
     cudaDeviceGetAttribute(&limits.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+    int major = 0;
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    limits.has_warpgroup_products = major == 9;
     return limits;
   }
 
@@ -149,7 +158,7 @@ void BenchLinears(const LinearBenchOptions& options) {
     for (const int rows : options.rows) {
       const double us = bench.LaunchUs(rows);
       const double rate = static_cast<double>(bench.bytes()) / us * 1e-3;
-      std::printf("%-12s rows %2d  %6.1f MB  %8.2f us  %6.0f GB/s  %5.1f %%\n", shape.name, rows,
+      std::printf("%-12s rows %3d  %6.1f MB  %8.2f us  %6.0f GB/s  %5.1f %%\n", shape.name, rows,
                   static_cast<double>(bench.bytes()) * 1e-6, us, rate,
                   100.0 * rate / options.read_gb_per_s);
     }

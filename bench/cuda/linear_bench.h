@@ -13,7 +13,8 @@ struct LinearBenchOptions {
   FewRowsTuning tuning;
   double read_gb_per_s = 0.0;  // the measured limit
   std::string shape;           // only shapes whose name holds this
-  std::vector<int> rows = {1, 2, 4, 8, 16, 32, 64};
+  std::vector<int> rows = {1, 2, 4, 8, 16, 32, 64, 512};
+  bool many_rows = false;  // the many-row kernel for every row count
 };
 
 void BenchLinears(const LinearBenchOptions& options);

@@ -1,6 +1,7 @@
 // talon_cuda_bench: the CUDA kernels in the 31B's shapes, against the card's own read bandwidth.
 //   talon_cuda_bench [--format nvfp4|bf16|fp8] [--shape NAME] [--rows N]
-//       [--activation-kb N] [--stages N] [--no-dependent-launch]
+//       [--activation-kb N] [--stages N] [--leaves N]
+//       [--no-dependent-launch] [--many-rows]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -44,6 +45,10 @@ int Main(int argc, char** argv) {
     const std::string flag = argv[i];
     if (flag == "--no-dependent-launch") {
       options.tuning.dependent_launch = false;
+    } else if (flag == "--many-rows") {
+      options.many_rows = true;
+    } else if (flag == "--leaves" && i + 1 < argc) {
+      options.tuning.leaves = std::atoi(argv[++i]);
     } else if (flag == "--format" && i + 1 < argc) {
       options.format = FormatOf(argv[++i]);
     } else if (flag == "--activation-kb" && i + 1 < argc) {

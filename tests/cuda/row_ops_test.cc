@@ -83,6 +83,7 @@ TEST_P(RowOpsTest, NormAdd) {
     p.residual = m[1].tensor();
     p.layer_scalar = 0.73f;
     b.NormAdd(p);
+    b.Synchronize();  // `g` goes away
   });
 }
 

@@ -8,7 +8,7 @@ namespace talon::cuda {
 namespace {
 
 constexpr int64_t kMaxHeadDim = 512;
-constexpr int kMaxQueries = 8;
+constexpr int kLanesQueries = 8;
 
 int64_t NumSplits(const AttentionParams& params) {
   const int64_t all = (params.table.stride * kKvPageTokens + kSplitTokens - 1) / kSplitTokens;
@@ -24,14 +24,31 @@ bool IsSupported(int64_t head_dim) {
   return head_dim <= kMaxHeadDim && head_dim % lane == 0;
 }
 
-// As many query heads as the KV head has, as many rows as a sequence has on average, eight in all.
-void ChooseQueries(AttentionView& a) {
-  const int64_t group = a.heads / a.kv_heads;
+// Tensor cores take BF16 queries and the usual head sizes.
+bool SuitsTensorCores(const AttentionParams& params) {
+  const int64_t dim = params.cache->head_dim;
+  return params.q.dtype == DType::kBF16 && params.cache->dtype != DType::kF32 &&
+         (dim == 64 || dim == 128 || dim == 256 || dim == 512);
+}
+
+// As many query heads as the KV head has, as many rows as a sequence has on average, `most` in all.
+void ChooseQueries(AttentionView& a, int most) {
+  const int group = a.heads / a.kv_heads;
   const int64_t rows = a.q.rows / std::max<int64_t>(1, a.rows.num_sequences);
   while (a.head_bits < 3 && a.BlockHeads() < group) ++a.head_bits;
   a.num_queries = a.BlockHeads();
-  while (a.num_queries < kMaxQueries && (a.num_queries >> a.head_bits) < rows) a.num_queries *= 2;
-  a.num_queries = std::max(a.num_queries, 2);
+  while (a.num_queries < most && a.BlockRows() < rows) a.num_queries *= 2;
+  a.head_chunks = (group + a.BlockHeads() - 1) / a.BlockHeads();
+}
+
+cudaError_t LaunchTensorAttention(AttentionView& a, DType pages, cudaStream_t stream) {
+  // Wider blocks read keys and values fewer times; narrow ones are more. With few rows and short
+  // contexts there are too few to fill the device.
+  constexpr int kLongSplits = 32;
+  const bool wide = a.splits == nullptr || a.num_splits > kLongSplits;
+  ChooseQueries(a, wide ? MostTensorQueries(a.head_dim) : 8);
+  return pages == DType::kBF16 ? LaunchBf16TensorAttention(a, stream)
+                               : LaunchFp8TensorAttention(a, stream);
 }
 
 }  // namespace
@@ -53,16 +70,19 @@ cudaError_t LaunchAttention(const AttentionParams& params, const AttentionScratc
   a.table = params.table;
   a.keys = layer.keys.get();
   a.values = layer.values.get();
-  a.kv_heads = layer.num_kv_heads;
-  a.heads = params.num_heads;
-  a.head_dim = layer.head_dim;
-  a.window = params.window;
+  a.kv_heads = static_cast<int>(layer.num_kv_heads);
+  a.heads = static_cast<int>(params.num_heads);
+  a.head_dim = static_cast<int>(layer.head_dim);
+  a.window = static_cast<int>(params.window);
   a.scale = params.scale * layer.k_scale;
   a.v_scale = layer.v_scale;
-  ChooseQueries(a);
-  a.num_splits = NumSplits(params);
+  a.num_splits = static_cast<int>(NumSplits(params));
   a.splits = scratch.splits;
   a.arrivals = scratch.arrivals;
+  if (scratch.tensor_cores && SuitsTensorCores(params)) {
+    return LaunchTensorAttention(a, layer.dtype, stream);
+  }
+  ChooseQueries(a, kLanesQueries);
   if (layer.dtype == DType::kBF16) return LaunchBf16Attention(a, stream);
   if (layer.dtype == DType::kF8E4M3) return LaunchFp8Attention(a, stream);
   return LaunchF32Attention(a, stream);

@@ -23,6 +23,7 @@ int64_t ArrivalBytes(const AttentionParams& params);
 struct AttentionScratch {
   float* splits = nullptr;       // SplitBytes
   uint32_t* arrivals = nullptr;  // ArrivalBytes, zero before and after
+  bool tensor_cores = true;      // where there is a kernel for them
 };
 
 // Without splits one block walks a row's tiles; both ways give the same bits.

@@ -1,9 +1,9 @@
-#include "talon/backend/cuda/attention_launch.cuh"
+#include "talon/backend/cuda/attention_lanes_launch.cuh"
 
 namespace talon::cuda {
 
 cudaError_t LaunchBf16Attention(const AttentionView& view, cudaStream_t stream) {
-  return LaunchAttentionOf<Bf16Cache>(view, stream);
+  return LaunchLanes<Bf16Cache>(view, stream);
 }
 
 }  // namespace talon::cuda

@@ -1,9 +1,9 @@
-#include "talon/backend/cuda/attention_launch.cuh"
+#include "talon/backend/cuda/attention_lanes_launch.cuh"
 
 namespace talon::cuda {
 
 cudaError_t LaunchFp8Attention(const AttentionView& view, cudaStream_t stream) {
-  return LaunchAttentionOf<Fp8Cache>(view, stream);
+  return LaunchLanes<Fp8Cache>(view, stream);
 }
 
 }  // namespace talon::cuda

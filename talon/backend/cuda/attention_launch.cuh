@@ -3,10 +3,13 @@
 
 #include <algorithm>
 
-#include "talon/backend/cuda/attention_kernel.cuh"
+#include "talon/backend/cuda/attention_block.cuh"
 #include "talon/backend/cuda/launch.cuh"
 
 namespace talon::cuda {
+
+// Blocks of a launch with splits, about: several for every multiprocessor.
+inline constexpr int64_t kMaxBlocks = 2048;
 
 // Calls with (index of the sum, query, column) for this thread's live sums.
 template <class Shape, class EachFn>
@@ -14,8 +17,8 @@ __device__ __forceinline__ void ForSums(const AttentionBlock<Shape>& block, Each
 #pragma unroll
   for (int o = 0; o < Shape::kOutputs; ++o) {
     const int at = threadIdx.x + o * kAttentionThreads;
-    const int query = AttentionBlock<Shape>::QueryOf(at);
-    const int column = AttentionBlock<Shape>::ColumnOf(at);
+    const int query = at / Shape::kColumns;
+    const int column = Shape::Dimension(at % Shape::kColumns);
     if (query < Shape::kQueries && block.IsLive(query) && column < block.a.head_dim) {
       each(o, query, column);
     }
@@ -32,42 +35,34 @@ __device__ __forceinline__ void StoreOutput(const AttentionBlock<Shape>& block, 
 }
 
 // One block walks all tiles of its rows and merges them as it goes.
-template <class Shape>
-__device__ void WalkRows(AttentionBlock<Shape>& block) {
+template <class Walk>
+__device__ void WalkRows(Walk& block) {
+  using Shape = typename Walk::Shape;
   float total[Shape::kOutputs];
-  SoftmaxState state[Shape::kQueries];
-  bool first[Shape::kQueries];
-#pragma unroll
-  for (int n = 0; n < Shape::kQueries; ++n) first[n] = true;
+  SoftmaxState state = {};  // of query threadIdx.x
+  bool first = true;
+  const int mine = threadIdx.x;
   const Visible all = block.AllVisible();
-  for (int64_t tile = all.begin / kTile; tile * kTile < all.end; ++tile) {
-    block.WalkTile(tile);
-    float2 factor[Shape::kQueries];
-    bool seen[Shape::kQueries], starts[Shape::kQueries];
-#pragma unroll
-    for (int n = 0; n < Shape::kQueries; ++n) {
-      seen[n] = block.state[n].m != -INFINITY;
-      starts[n] = first[n];
-      if (!seen[n]) continue;
-      factor[n] = Merge(state[n], block.state[n], first[n]);
-      first[n] = false;
-    }
-#pragma unroll
-    for (int o = 0; o < Shape::kOutputs; ++o) {
-      const int query = block.QueryOf(threadIdx.x + o * kAttentionThreads);
-#pragma unroll
-      for (int n = 0; n < Shape::kQueries; ++n) {
-        if (query == n && seen[n]) {
-          total[o] = MergeValue(total[o], block.sums[o], factor[n], starts[n]);
-        }
+  for (int tile = all.begin / kTile; tile * kTile < all.end; ++tile) {
+    const auto on_states = [&] {
+      if (mine >= Shape::kQueries || !block.IsLive(mine)) return;
+      MergeStep step = {{}, block.state[mine].m != -INFINITY, first};
+      if (step.seen) {
+        step.factor = Merge(state, block.state[mine], first);
+        first = false;
       }
-    }
+      block.merge[mine] = step;
+    };
+    block.WalkTile(tile, on_states, [&](int o, int query, float sum) {
+      const MergeStep step = block.merge[query];
+      if (step.seen) total[o] = MergeValue(total[o], sum, step.factor, step.first);
+    });
   }
+  __syncthreads();
+  if (mine < Shape::kQueries) block.state[mine] = state;
+  __syncthreads();
   ForSums(block, [&](int o, int query, int column) {
-    float l = state[0].l;
-#pragma unroll
-    for (int n = 1; n < Shape::kQueries; ++n) l = query == n ? state[n].l : l;
-    StoreOutput(block, query, column, total[o], l);
+    StoreOutput(block, query, column, total[o], block.state[query].l);
   });
 }
 
@@ -75,32 +70,38 @@ __device__ void WalkRows(AttentionBlock<Shape>& block) {
 template <class Shape>
 __device__ __forceinline__ float* SplitResults(const AttentionBlock<Shape>& block, int query) {
   const AttentionView& a = block.a;
-  const int64_t row = block.first_row + block.RowOf(query);
-  const int64_t head = block.first_head + block.HeadOf(query);
-  return a.splits + (row * a.heads + head) * a.num_splits * (a.head_dim + 2);
+  const int row = block.first_row + block.RowOf(query);
+  const int head = block.first_head + block.HeadOf(query);
+  return a.splits + static_cast<int64_t>(row * a.heads + head) * (a.num_splits * (a.head_dim + 2));
 }
 
-template <class Shape>
-__device__ void StoreSplit(const AttentionBlock<Shape>& block, int64_t tile) {
-  const int64_t width = block.a.head_dim + 2;
+// One tile, its results left for the merge.
+template <class Walk>
+__device__ void StoreSplit(Walk& block, int tile) {
+  using Shape = typename Walk::Shape;
+  const int width = block.a.head_dim + 2;
   const auto result = [&](int query) {
-    const int64_t first = block.visible[block.RowOf(query)].begin / kTile;
+    const int first = block.visible[block.RowOf(query)].begin / kTile;
     return SplitResults(block, query) + (tile - first) * width;
   };
-  ForSums(block, [&](int o, int query, int column) {
-    if (block.state[query].m != -INFINITY) result(query)[column] = block.sums[o];
+  const auto on_states = [&] {
+    const int mine = threadIdx.x;
+    if (mine >= Shape::kQueries || !block.IsLive(mine)) return;
+    if (block.state[mine].m == -INFINITY) return;
+    float* to = result(mine) + block.a.head_dim;
+    to[0] = block.state[mine].m;
+    to[1] = block.state[mine].l;
+  };
+  block.WalkTile(tile, on_states, [&](int o, int query, float sum) {
+    const int column = Shape::Dimension((threadIdx.x + o * kAttentionThreads) % Shape::kColumns);
+    if (column >= block.a.head_dim || block.state[query].m == -INFINITY) return;
+    result(query)[column] = sum;
   });
-  if (threadIdx.x < Shape::kQueries && block.IsLive(threadIdx.x) &&
-      block.state[threadIdx.x].m != -INFINITY) {
-    float* to = result(threadIdx.x) + block.a.head_dim;
-    to[0] = block.state[threadIdx.x].m;
-    to[1] = block.state[threadIdx.x].l;
-  }
 }
 
 // Splits of a query's row.
 template <class Shape>
-__device__ __forceinline__ int64_t SplitsOf(const AttentionBlock<Shape>& block, int query) {
+__device__ __forceinline__ int SplitsOf(const AttentionBlock<Shape>& block, int query) {
   const Visible v = block.visible[block.RowOf(query)];
   return (v.end - 1) / kTile - v.begin / kTile + 1;
 }
@@ -108,11 +109,11 @@ __device__ __forceinline__ int64_t SplitsOf(const AttentionBlock<Shape>& block, 
 // kMergeBatch splits of every query from `begin` on: states come in, merge factors go out.
 inline constexpr int kMergeBatch = 32;
 template <class Shape>
-__device__ void MergeStates(AttentionBlock<Shape>& block, int64_t begin, SoftmaxState& state,
+__device__ void MergeStates(AttentionBlock<Shape>& block, int begin, SoftmaxState& state,
                             float2* factors /* shared [kQueries][kMergeBatch] */) {
   for (int i = threadIdx.x; i < Shape::kQueries * kMergeBatch; i += kAttentionThreads) {
     const int query = i / kMergeBatch;
-    const int64_t split = begin + i % kMergeBatch;
+    const int split = begin + i % kMergeBatch;
     if (!block.IsLive(query) || split >= SplitsOf(block, query)) continue;
     const float* part =
         SplitResults(block, query) + split * (block.a.head_dim + 2) + block.a.head_dim;
@@ -122,7 +123,7 @@ __device__ void MergeStates(AttentionBlock<Shape>& block, int64_t begin, Softmax
   const int mine = threadIdx.x;
   if (mine < Shape::kQueries && block.IsLive(mine)) {
     float2* own = factors + mine * kMergeBatch;
-    const int64_t count = SplitsOf(block, mine);
+    const int count = SplitsOf(block, mine);
     for (int i = 0; i < kMergeBatch && begin + i < count; ++i) {
       own[i] = Merge(state, {own[i].x, own[i].y}, begin + i == 0);
     }
@@ -134,21 +135,20 @@ __device__ void MergeStates(AttentionBlock<Shape>& block, int64_t begin, Softmax
 // Merges the splits of all the block's queries and writes the outputs.
 template <class Shape>
 __device__ void MergeSplits(AttentionBlock<Shape>& block) {
-  const int64_t width = block.a.head_dim + 2;
+  const int width = block.a.head_dim + 2;
   auto* factors = reinterpret_cast<float2*>(block.partial);
   float total[Shape::kOutputs];
-  int64_t most = 0;
+  int most = 0;
   for (int q = 0; q < Shape::kQueries; ++q) {
     if (block.IsLive(q)) most = max(most, SplitsOf(block, q));
   }
   SoftmaxState state = {};
-  for (int64_t begin = 0; begin < most; begin += kMergeBatch) {
+  for (int begin = 0; begin < most; begin += kMergeBatch) {
     __syncthreads();
     MergeStates(block, begin, state, factors);
     ForSums(block, [&](int o, int query, int column) {
       const float* results = SplitResults(block, query) + begin * width + column;
-      const auto batch =
-          static_cast<int>(min(static_cast<int64_t>(kMergeBatch), SplitsOf(block, query) - begin));
+      const int batch = min(kMergeBatch, SplitsOf(block, query) - begin);
 #pragma unroll 8
       for (int i = 0; i < batch; ++i) {
         total[o] = MergeValue(total[o], __ldcg(results + i * width),
@@ -176,70 +176,58 @@ __device__ __forceinline__ bool ArriveLast(const AttentionView& a) {
   return last;
 }
 
-// Calls work(block) for every run of rows of one sequence in the block's row group.
-template <class Shape, class WorkFn>
-__device__ __forceinline__ void ForSequences(AttentionBlock<Shape>& block, WorkFn work) {
+// Calls work() for every run of rows of one sequence in the block's row group.
+template <class Walk, class WorkFn>
+__device__ __forceinline__ void ForSequences(Walk& block, WorkFn work) {
   const AttentionView& a = block.a;
-  const int64_t end =
-      min((static_cast<int64_t>(blockIdx.x) + 1) * (Shape::kQueries >> a.head_bits), a.q.rows);
-  for (int64_t row = static_cast<int64_t>(blockIdx.x) * (Shape::kQueries >> a.head_bits);
-       row < end;) {
-    const int64_t sequence = SequenceOf(a.rows, row);
-    const int64_t stop = min(end, static_cast<int64_t>(a.rows.row_begin[sequence + 1]));
-    block.PointAt(row, static_cast<int>(stop - row), sequence);
+  const int first = blockIdx.x * a.BlockRows();
+  const int end = min(first + a.BlockRows(), static_cast<int>(a.q.rows));
+  for (int row = first; row < end;) {
+    const int sequence = static_cast<int>(SequenceOf(a.rows, row));
+    const int stop = min(end, a.rows.row_begin[sequence + 1]);
+    block.PointAt(row, stop - row, sequence);
     work();
     row = stop;
   }
 }
 
-// With splits, block z does the z-th tile counted from the first that any of its rows sees.
-template <class Shape>
-__global__ void __launch_bounds__(kAttentionThreads)
+// With splits, block z does every gridDim.z-th tile, counted from the first that any of its rows
+// sees. Positions and page tables are there before the kernel before has finished; a tile waits for
+// the rest.
+template <class Walk>
+__global__ void __launch_bounds__(kAttentionThreads, Walk::Shape::kBlocks)
     AttendKernel(const __grid_constant__ AttentionView a) {
-  BeginKernel();
-  extern __shared__ __align__(16) uint8_t shared[];
-  AttentionBlock<Shape> block(a, shared);
+  extern __shared__ __align__(128) uint8_t shared[];
+  AllowNextKernel();
+  Walk block(a, shared);
   if (a.splits == nullptr) {
     ForSequences(block, [&] { WalkRows(block); });
     return;
   }
   ForSequences(block, [&] {
     const Visible all = block.AllVisible();
-    const int64_t tile = all.begin / kTile + blockIdx.z;
-    if (tile * kTile >= all.end) return;
-    block.WalkTile(tile);
-    StoreSplit(block, tile);
+    for (int tile = all.begin / kTile + blockIdx.z; tile * kTile < all.end; tile += gridDim.z) {
+      StoreSplit(block, tile);
+    }
   });
+  WaitForPreviousKernel();
   if (ArriveLast(a)) ForSequences(block, [&] { MergeSplits(block); });
 }
 
-template <class Shape>
-cudaError_t LaunchShape(const AttentionView& a, cudaStream_t stream) {
-  const int64_t chunks = (a.heads / a.kv_heads + a.BlockHeads() - 1) / a.BlockHeads();
-  auto* kernel = AttendKernel<Shape>;
-  const cudaError_t error = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::kSharedBytes);
+template <class Walk>
+cudaError_t LaunchWalk(const AttentionView& a, cudaStream_t stream) {
+  constexpr int kSharedBytes = Walk::Shape::kSharedBytes;
+  auto* kernel = AttendKernel<Walk>;
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
   if (error != cudaSuccess) return error;
-  const int64_t block_rows = Shape::kQueries >> a.head_bits;
-  const int64_t groups = (a.q.rows + block_rows - 1) / block_rows;
-  const dim3 grid(static_cast<unsigned>(groups), static_cast<unsigned>(a.kv_heads * chunks),
-                  static_cast<unsigned>(a.splits == nullptr ? 1 : a.num_splits));
-  return LaunchDependent(kernel, grid, kAttentionThreads, Shape::kSharedBytes, stream, a);
-}
-
-template <class Cache, int kQueries>
-cudaError_t LaunchLanes(const AttentionView& a, cudaStream_t stream) {
-  if (a.head_dim <= 64) return LaunchShape<AttentionShape<Cache, kQueries, 2>>(a, stream);
-  if (a.head_dim <= 128) return LaunchShape<AttentionShape<Cache, kQueries, 4>>(a, stream);
-  if (a.head_dim <= 256) return LaunchShape<AttentionShape<Cache, kQueries, 8>>(a, stream);
-  return LaunchShape<AttentionShape<Cache, kQueries, 16>>(a, stream);
-}
-
-template <class Cache>
-cudaError_t LaunchAttentionOf(const AttentionView& a, cudaStream_t stream) {
-  if (a.num_queries <= 2) return LaunchLanes<Cache, 2>(a, stream);
-  if (a.num_queries <= 4) return LaunchLanes<Cache, 4>(a, stream);
-  return LaunchLanes<Cache, 8>(a, stream);
+  const int64_t groups = (a.q.rows + a.BlockRows() - 1) / a.BlockRows();
+  const int64_t blocks = int64_t{a.kv_heads} * a.head_chunks;
+  // A page table may be far longer than its sequence: blocks enough for the device, no more.
+  const int64_t splits = std::clamp<int64_t>(kMaxBlocks / (groups * blocks), 1, a.num_splits);
+  const dim3 grid(static_cast<unsigned>(groups), static_cast<unsigned>(blocks),
+                  static_cast<unsigned>(a.splits == nullptr ? 1 : splits));
+  return LaunchDependent(kernel, grid, kAttentionThreads, kSharedBytes, stream, a);
 }
 
 }  // namespace talon::cuda

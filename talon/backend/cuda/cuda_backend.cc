@@ -55,6 +55,10 @@ CudaBackend::CudaBackend(int device) : device_(device) {
   Check(cudaDeviceGetAttribute(&limits_.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin,
                                device),
         "device attribute");
+  int major = 0;
+  Check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+        "device attribute");
+  limits_.has_warpgroup_products = major == 9;
 }
 
 cudaStream_t CudaBackend::Stream() {
@@ -179,6 +183,7 @@ void CudaBackend::Attention(const AttentionParams& params) {
   const int64_t bytes = SplitBytes(params);
   const bool split = params.q.rows <= kSplitRows && bytes <= kMaxSplitBytes;
   AttentionScratch scratch;
+  scratch.tensor_cores = trust_.tensor_attention;
   if (split) {
     scratch.splits = static_cast<float*>(splits_.Get(bytes, false, Stream()));
     scratch.arrivals =

@@ -11,6 +11,7 @@
 
 #include "talon/backend/backend.h"
 #include "talon/backend/cuda/few_rows.h"
+#include "talon/backend/cuda/kernel_trust.h"
 
 namespace talon::cuda {
 
@@ -32,6 +33,8 @@ class CudaBackend : public Backend {
 
   // The stream, after anything still pending was launched.
   cudaStream_t Stream();
+  KernelTrust& trust() { return trust_; }
+  bool has_warpgroup_products() const { return limits_.has_warpgroup_products; }
 
   std::string Description() const override;
   DeviceMemory Memory() const override;
@@ -83,14 +86,13 @@ class CudaBackend : public Backend {
   cudaStream_t stream_ = nullptr;
   DeviceLimits limits_;
   FewRowsTuning tuning_;
+  KernelTrust trust_;
   Scratch inputs_;
   Scratch group_sums_;
   Scratch arrivals_;
   Scratch splits_;
   Scratch split_arrivals_;
   Scratch best_tokens_;
-  Scratch random_data_;
-  Scratch random_scales_;
   // A NormAdd that waits for the next op: a norm of its result joins it in one launch.
   std::optional<NormAddParams> pending_norm_add_;
 };

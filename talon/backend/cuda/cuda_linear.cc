@@ -4,6 +4,7 @@
 #include "talon/backend/cuda/cuda_backend.h"
 #include "talon/backend/cuda/cuda_check.h"
 #include "talon/backend/cuda/linear_f32.h"
+#include "talon/backend/cuda/many_rows.h"
 #include "talon/backend/cuda/nvfp4_bits.h"
 #include "talon/backend/cuda/repack.h"
 #include "talon/backend/cuda/row_ops.h"
@@ -142,7 +143,8 @@ Tensor CudaBackend::PrepareInput(const Tensor& x, const LinearWeight& weight) {
 void CudaBackend::LinearGroup(const Tensor& x, std::span<const LinearOutput> outputs) {
   const LinearWeight& first = *outputs[0].weight;
   const Tensor input = PrepareInput(x, first);
-  if (x.dtype == DType::kF32) {
+  const FormatTrust trust = trust_.Of(first.format);
+  if (x.dtype == DType::kF32 || !trust.few_rows) {
     for (const LinearOutput& output : outputs) {
       LinearF32Problem problem;
       problem.format = first.format;
@@ -163,6 +165,10 @@ void CudaBackend::LinearGroup(const Tensor& x, std::span<const LinearOutput> out
   problem.x_stride = input.row_stride;
   problem.rows = static_cast<int>(input.rows);
   problem.in_features = static_cast<int>(first.in_features);
+  if (trust.many_rows && PrefersManyRows(problem, limits_)) {
+    Check(LaunchManyRows(first.format, problem, limits_, Stream()), "Linear");
+    return;
+  }
   problem.group_sums = static_cast<float*>(
       group_sums_.Get(GroupSumsBytes(first.format, problem, limits_, tuning_), false, Stream()));
   problem.arrivals = static_cast<uint32_t*>(

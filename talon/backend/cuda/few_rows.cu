@@ -8,9 +8,6 @@
 namespace talon::cuda {
 namespace {
 
-// Rows of one launch: the widest kernel takes 32.
-constexpr int kLaunchRows = 32;
-
 cudaError_t LaunchOnce(LinearFormat format, const FewRowsProblem& problem,
                        const DeviceLimits& limits, const FewRowsTuning& tuning, cudaStream_t stream,
                        int64_t* group_sums_bytes) {
@@ -29,7 +26,7 @@ cudaError_t LaunchOnce(LinearFormat format, const FewRowsProblem& problem,
 int MaxRows(const FewRowsProblem& problem, const DeviceLimits& limits) {
   constexpr int kReserved = 112 * 1024;
   const int row_bytes = (problem.in_features / LeavesOf(problem.in_features) + kChunkK) * 2;
-  return std::clamp((limits.shared_bytes - kReserved) / row_bytes, 1, kLaunchRows);
+  return std::clamp((limits.shared_bytes - kReserved) / row_bytes, 1, kFewRows);
 }
 
 }  // namespace

@@ -10,6 +10,8 @@
 namespace talon::cuda {
 
 inline constexpr int kMaxSegments = 4;
+// Rows of one launch at most: the widest few-row kernel.
+inline constexpr int kFewRows = 32;
 
 // One weight of a launch. Weights that share their input share the launch.
 struct LinearSegment {
@@ -36,14 +38,17 @@ struct FewRowsProblem {
 // Device facts a launch is planned with.
 struct DeviceLimits {
   int multiprocessors = 0;
-  int shared_bytes = 0;  // per block, opt-in
+  int shared_bytes = 0;                 // per block, opt-in
+  bool has_warpgroup_products = false;  // Hopper
 };
 
 // How a launch is cut; only speed depends on it, never a bit of the result.
 struct FewRowsTuning {
   int max_activation_bytes = 180 * 1024;
-  int max_stages = 3;
+  int max_stages = 2;
   bool dependent_launch = true;  // start before the previous kernel has finished
+  // For measurements: leaves other than docs/numerics.md's, hence other bits; 0: the contract's.
+  int leaves = 0;
 };
 
 // Bytes of group_sums that LaunchFewRows needs for this problem, often none.

@@ -20,7 +20,6 @@ struct FewRowsShape {
   static constexpr int kEpilogueWarps = kEpilogueWarpsOf;
   static constexpr int kThreads = 32 * (kComputeWarps + kEpilogueWarps);
   static constexpr int kStageChunks = Weights::kStageChunks;
-  static constexpr int kStageBytes = kStageChunks * Weights::kChunkBytes;
   static constexpr int kTeamBarrierOffset = kComputeWarps * kMaxStages * 8;
   static constexpr int kSumOffset = (kTeamBarrierOffset + kComputeWarps * 16 + 127) / 128 * 128;
   static constexpr int kSumItems = kRowBlocks * kBlockItems;  // of one warp
@@ -73,10 +72,9 @@ struct Block {
   __device__ float2* Sums(int warp) const {
     return reinterpret_cast<float2*>(shared + Shape::kSumOffset) + warp * Shape::kSumItems;
   }
-  __device__ uint8_t* Ring(int warp) const {
-    return shared + Shape::kRingOffset + warp * p.num_stages * Shape::kStageBytes;
+  __device__ uint8_t* Activations() const {
+    return shared + Shape::kRingOffset + Shape::kComputeWarps * p.num_stages * p.stage_bytes;
   }
-  __device__ uint8_t* Activations() const { return Ring(Shape::kComputeWarps); }
 
   __device__ void InitTeams() const {
     for (int team = threadIdx.x - 32 * Shape::kComputeWarps; team < Teams();

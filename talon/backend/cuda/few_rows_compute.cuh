@@ -16,8 +16,9 @@ struct ComputeWarp {
   const Block<Shape>& block;
   const FewRowsParams& p;
   int lane, warp, team, member;
-  uint8_t* ring;
+  uint32_t ring;      // shared addresses
   uint32_t barriers;  // one per stage
+  uint32_t x;         // of the leaf, this lane's first word of row 0
 
   // The copies that run ahead of the sums; lane 0's state.
   struct Ahead {
@@ -33,8 +34,11 @@ struct ComputeWarp {
     warp = threadIdx.x >> 5;
     team = warp / p.group_leaves;
     member = warp % p.group_leaves;
-    ring = block.Ring(warp);
-    barriers = SharedAddress(block.shared) + warp * kMaxStages * 8;
+    const uint32_t shared = SharedAddress(block.shared);
+    ring = shared + Shape::kRingOffset + warp * p.num_stages * p.stage_bytes;
+    barriers = shared + warp * kMaxStages * 8;
+    x = shared + Shape::kRingOffset + Shape::kComputeWarps * p.num_stages * p.stage_bytes +
+        member * p.leaf_chunks * p.rows * 64 + (lane & 3) * 16;
   }
 
   __device__ void PointAt(int tile) {
@@ -48,15 +52,14 @@ struct ComputeWarp {
         p.weights[segment] + static_cast<int64_t>(leaf) * (p.leaf_chunks * Weights::kChunkBytes);
   }
 
-  __device__ void Fetch() {
+  __device__ __forceinline__ void Fetch() {
     const uint32_t barrier = barriers + ahead.slot * 8;
-    const uint32_t to = SharedAddress(ring) + ahead.slot * Shape::kStageBytes;
-    const uint32_t bytes = min(ahead.chunks_left, kStageChunks) * Weights::kChunkBytes;
+    const uint32_t bytes = min(ahead.chunks_left * Weights::kChunkBytes, p.stage_bytes);
     BarrierExpectBytes(barrier, bytes);
-    BulkLoad(to, ahead.source, bytes, barrier);
-    ahead.source += Shape::kStageBytes;
+    BulkLoad(ring + ahead.slot * p.stage_bytes, ahead.source, bytes, barrier);
+    ahead.source += p.stage_bytes;
     if (++ahead.slot == p.num_stages) ahead.slot = 0;
-    ahead.chunks_left -= kStageChunks;
+    ahead.chunks_left -= p.stage_chunks;
     if (ahead.chunks_left <= 0) PointAt(ahead.tile + block.TileStep());
   }
 
@@ -72,16 +75,23 @@ struct ComputeWarp {
     __syncwarp();
   }
 
-  __device__ __forceinline__ void MultiplyChunk(const uint8_t* chunk, const uint8_t* x,
-                                                const int (&x_offset)[kRowBlocks],
-                                                Accumulators& sums) const {
-    WeightFragment w;
-    Weights::Load(chunk, lane, w);
+  // kChunks chunks of a stage, unrolled; `x_at` moves on.
+  template <int kChunks>
+  __device__ __forceinline__ void MultiplyChunks(uint32_t chunk, uint32_t& x_at,
+                                                 const uint32_t (&x_offset)[kRowBlocks],
+                                                 Accumulators& sums) const {
+    const uint32_t x_chunk = p.rows * 64;
 #pragma unroll
-    for (int n = 0; n < kRowBlocks; ++n) {
-      const uint4 b = *reinterpret_cast<const uint4*>(x + x_offset[n]);
-      MmaBf16(sums[n], w.a[0], b.x, b.y);
-      MmaBf16(sums[n], w.a[1], b.z, b.w);
+    for (int c = 0; c < kChunks; ++c) {
+      WeightFragment w;
+      Weights::Load(chunk + c * Weights::kChunkBytes, lane, w);
+#pragma unroll
+      for (int n = 0; n < kRowBlocks; ++n) {
+        const uint4 b = LoadShared4(x_at + x_offset[n]);
+        MmaBf16(sums[n], w.a[0], b.x, b.y);
+        MmaBf16(sums[n], w.a[1], b.z, b.w);
+      }
+      x_at += x_chunk;
     }
   }
 
@@ -90,31 +100,23 @@ struct ComputeWarp {
     uint32_t parity = 0;
   };
 
-  __device__ __forceinline__ void MultiplyLeaf(const int (&x_offset)[kRowBlocks], Position& at,
+  __device__ __forceinline__ void MultiplyLeaf(const uint32_t (&x_offset)[kRowBlocks], Position& at,
                                                Accumulators& sums) {
-    const int x_chunk = p.rows * 64;
-    const uint8_t* x = block.Activations() + member * p.leaf_chunks * x_chunk;
-    int left = p.leaf_chunks;
-    while (left > 0) {
+    uint32_t x_at = x;
+#pragma unroll 1
+    for (int left = p.leaf_chunks; left > 0; left -= p.stage_chunks) {
       BarrierWait(barriers + at.slot * 8, at.parity);
-      const uint8_t* chunk = ring + at.slot * Shape::kStageBytes;
-      int count = min(left, kStageChunks);
-      left -= count;
-      constexpr int kUnroll = kStageChunks < 4 ? kStageChunks : 4;
+      uint32_t chunk = ring + at.slot * p.stage_bytes;
+      const int count = min(left, p.stage_chunks);
+      if (count == kStageChunks) {
+        MultiplyChunks<kStageChunks>(chunk, x_at, x_offset, sums);
+      } else if (count == kStageChunks - 1) {
+        MultiplyChunks<kStageChunks - 1>(chunk, x_at, x_offset, sums);
+      } else {
 #pragma unroll 1
-      for (; count >= kUnroll; count -= kUnroll) {
-#pragma unroll
-        for (int c = 0; c < kUnroll; ++c) {
-          MultiplyChunk(chunk + c * Weights::kChunkBytes, x + c * x_chunk, x_offset, sums);
+        for (int c = 0; c < count; ++c, chunk += Weights::kChunkBytes) {
+          MultiplyChunks<1>(chunk, x_at, x_offset, sums);
         }
-        chunk += kUnroll * Weights::kChunkBytes;
-        x += kUnroll * x_chunk;
-      }
-#pragma unroll 1
-      for (; count > 0; --count) {
-        MultiplyChunk(chunk, x, x_offset, sums);
-        chunk += Weights::kChunkBytes;
-        x += x_chunk;
       }
       __syncwarp();
       if (lane == 0 && ahead.tile < p.num_tiles) Fetch();
@@ -138,11 +140,9 @@ struct ComputeWarp {
 
   __device__ void Run() {
     if (team >= block.Teams()) return;
-    int x_offset[kRowBlocks];
+    uint32_t x_offset[kRowBlocks];
 #pragma unroll
-    for (int n = 0; n < kRowBlocks; ++n) {
-      x_offset[n] = min(n * 8 + (lane >> 2), p.rows - 1) * 64 + (lane & 3) * 16;
-    }
+    for (int n = 0; n < kRowBlocks; ++n) x_offset[n] = min(n * 8 + (lane >> 2), p.rows - 1) * 64;
     Position at;
     uint32_t parity = 0;
     for (int tile = block.FirstTile(team); tile < p.num_tiles; tile += block.TileStep()) {

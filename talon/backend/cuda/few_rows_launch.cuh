@@ -30,23 +30,27 @@ inline FewRowsParams ParamsOf(const FewRowsProblem& problem) {
   return p;
 }
 
-inline constexpr int64_t kSmallBytes = int64_t{32} << 20;
+// Stages that divide the leaf where one of the two unrolled lengths does.
+constexpr int StageChunks(int leaf_chunks, int most) {
+  return leaf_chunks % most != 0 && most > 2 && leaf_chunks % (most - 1) == 0 ? most - 1 : most;
+}
 
 template <class Shape>
 cudaError_t LaunchShape(const FewRowsProblem& problem, const DeviceLimits& limits,
                         const FewRowsTuning& tuning, cudaStream_t stream,
                         int64_t* group_sums_bytes) {
   FewRowsParams p = ParamsOf(problem);
+  if (tuning.leaves > 0) {
+    p.leaf_chunks = p.leaf_chunks * p.num_leaves / tuning.leaves;
+    p.num_leaves = tuning.leaves;
+  }
   const int leaf_bytes = p.leaf_chunks * kChunkK * p.rows * 2;
-  const int ring_stage = Shape::kComputeWarps * Shape::kStageBytes;
+  p.stage_chunks = StageChunks(p.leaf_chunks, Shape::kStageChunks);
+  p.stage_bytes = p.stage_chunks * Shape::Weights::kChunkBytes;
+  const int ring_stage = Shape::kComputeWarps * p.stage_bytes;
   const int room = limits.shared_bytes - Shape::kRingOffset;
-  // A small matrix is over before a deep ring pays for the traffic it puts before the activations.
-  const int64_t weight_bytes =
-      int64_t{p.num_tiles} * p.num_leaves * p.leaf_chunks * Shape::Weights::kChunkBytes;
-  const int wanted_stages = weight_bytes < kSmallBytes ? 2 : 3;
   const auto stages = [&](int leaves) {
-    return std::min(
-        {wanted_stages, tuning.max_stages, kMaxStages, (room - leaves * leaf_bytes) / ring_stage});
+    return std::min({tuning.max_stages, kMaxStages, (room - leaves * leaf_bytes) / ring_stage});
   };
   p.group_leaves = p.num_leaves;
   while (p.group_leaves > 1 && (p.group_leaves * leaf_bytes > tuning.max_activation_bytes ||

@@ -24,6 +24,8 @@ struct FewRowsParams {
   int group_leaves;  // leaves one block combines by itself
   int num_groups;    // num_leaves / group_leaves
   int num_stages;    // depth of a warp's ring
+  int stage_chunks;
+  int stage_bytes;
   int num_segments;
   int rows;
   int first_tiles[kMaxSegments];  // of each segment

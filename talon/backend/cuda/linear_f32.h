@@ -1,5 +1,6 @@
-// y = x W^T for F32 inputs: the order of docs/numerics.md for F32, which equals the CPU's bit for
-// bit. The float32 mode is for checking, so this is plain.
+// y = x W^T in the order of docs/numerics.md for F32 inputs, which equals the CPU's bit for bit.
+// The float32 mode is for checking, so this is plain; BF16 inputs come here where a fast kernel
+// failed the start-up check.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -13,7 +14,7 @@ struct LinearF32Problem {
   LinearFormat format = LinearFormat::kBF16;
   LinearLayout layout;
   LinearSegment segment;
-  Tensor x;  // F32 [rows, in]
+  Tensor x;  // F32 or BF16 [rows, in]
 };
 
 cudaError_t LaunchLinearF32(const LinearF32Problem& problem, cudaStream_t stream);

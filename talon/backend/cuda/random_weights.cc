@@ -19,8 +19,10 @@ LinearWeight CudaBackend::MakeRandomLinear(LinearFormat format, int64_t out_feat
   const bool bf16 = format == LinearFormat::kBF16;
   const cudaStream_t stream = Stream();
   const int64_t data_bytes = bf16 ? 2 * count : nvfp4 ? count / 2 : count;
-  auto* data = static_cast<uint8_t*>(random_data_.Get(data_bytes, false, stream));
-  auto* scales = static_cast<uint8_t*>(random_scales_.Get(count / 16 + 8, false, stream));
+  const Buffer data_memory = Allocate(data_bytes);
+  const Buffer scale_memory = Allocate(count / 16 + 8);
+  auto* data = static_cast<uint8_t*>(data_memory.get());
+  auto* scales = static_cast<uint8_t*>(scale_memory.get());
   if (bf16) {
     Check(LaunchFillBf16(data, count, deviation, seed, stream), "random weights");
   } else {
@@ -39,6 +41,7 @@ LinearWeight CudaBackend::MakeRandomLinear(LinearFormat format, int64_t out_feat
   Check(LaunchRepack({format, data, scales}, layout, static_cast<uint8_t*>(packed.get()), nan_found,
                      stream),
         "random weights");
+  Synchronize();  // the file form goes away
   return weight;
 }
 

@@ -1,4 +1,5 @@
-// From a chunk of stored weights (linear_layout.h) to the A operands of two mma.m16n8k16. Every
+// From a chunk of stored weights (linear_layout.h) in shared memory to the A operands of two
+// mma.m16n8k16. Every
 // decode is exact: the weight without its per-tensor or per-row factor, times a power of two at
 // most.
 #pragma once
@@ -32,11 +33,11 @@ struct Nvfp4Weights {
   static constexpr int kChunkBytes = ChunkBytes(kFormat);
   static constexpr int kStageChunks = 8;  // of a warp's ring
 
-  __device__ static __forceinline__ void Load(const uint8_t* chunk, int lane, WeightFragment& out) {
-    const uint2 words = reinterpret_cast<const uint2*>(chunk)[lane];
-    const uint32_t scales = reinterpret_cast<const uint32_t*>(chunk + 256)[lane >> 2];
-    DecodeNvfp4Word(words.x, (scales & kScaleMask) | kScaleBias, out.a[0]);
-    DecodeNvfp4Word(words.y, (RotateLeft(scales, 24) & kScaleMask) | kScaleBias, out.a[1]);
+  __device__ static __forceinline__ void Load(uint32_t chunk, int lane, WeightFragment& out) {
+    const uint2 words = LoadShared2(chunk + lane * 8);
+    const uint32_t scales = LoadShared(chunk + 256 + lane / 4 * 4);
+    DecodeNvfp4Word(words.x, MaskOr(scales, kScaleMask, kScaleBias), out.a[0]);
+    DecodeNvfp4Word(words.y, MaskOr(RotateLeft(scales, 24), kScaleMask, kScaleBias), out.a[1]);
   }
 };
 
@@ -45,10 +46,10 @@ struct Bf16Weights {
   static constexpr int kChunkBytes = ChunkBytes(kFormat);
   static constexpr int kStageChunks = 2;  // of a warp's ring
 
-  __device__ static __forceinline__ void Load(const uint8_t* chunk, int lane, WeightFragment& out) {
+  __device__ static __forceinline__ void Load(uint32_t chunk, int lane, WeightFragment& out) {
 #pragma unroll
     for (int step = 0; step < 2; ++step) {
-      const uint4 words = reinterpret_cast<const uint4*>(chunk)[step * 32 + lane];
+      const uint4 words = LoadShared4(chunk + step * 512 + lane * 16);
       out.a[step][0] = words.x;
       out.a[step][1] = words.y;
       out.a[step][2] = words.z;
@@ -69,8 +70,8 @@ struct Fp8Weights {
     return MulBf16x2(moved, 0x7B807B80u);  // 2^120
   }
 
-  __device__ static __forceinline__ void Load(const uint8_t* chunk, int lane, WeightFragment& out) {
-    const uint4 words = reinterpret_cast<const uint4*>(chunk)[lane];
+  __device__ static __forceinline__ void Load(uint32_t chunk, int lane, WeightFragment& out) {
+    const uint4 words = LoadShared4(chunk + lane * 16);
     const uint32_t word[4] = {words.x, words.y, words.z, words.w};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {

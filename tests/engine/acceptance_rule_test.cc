@@ -107,8 +107,9 @@ void ForEachNoise(const std::function<void(const Noise&)>& visit) {
     }
     return false;
   };
-  do visit(noise);
-  while (next());
+  do {
+    visit(noise);
+  } while (next());
 }
 
 TEST(AcceptanceRule, CountsTheLeadingDraftsThatWereChosen) {

@@ -120,7 +120,7 @@ class OverSeeds : public testing::Test {
     for (uint64_t seed = 0; seed < kSeeds; ++seed) requests.push_back(Ask(seed));
     return Answer(*pair_.verifier.model, &drafter, options, std::move(requests));
   }
-  std::vector<double> After(std::vector<int32_t> text) const {
+  std::vector<double> After(const std::vector<int32_t>& text) const {
     return Probabilities(LogitsOf(*pair_.verifier.model, text).back(), setting_);
   }
 

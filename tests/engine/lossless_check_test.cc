@@ -1,7 +1,6 @@
 // The comparison behind `talon verify-lossless`: it covers what it promises, and it finds faults.
 #include "talon/engine/lossless_check.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -12,8 +11,6 @@
 
 namespace talon::test {
 namespace {
-
-using testing::HasSubstr;
 
 EngineOptions Served(const MicroPair& pair) {
   EngineOptions options;

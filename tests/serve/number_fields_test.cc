@@ -159,10 +159,11 @@ TEST(TokenIds, AreWholeNumbersOfTheVocabulary) {
   const auto refused = [&](const char* body, const std::string& value) {
     const Json request = ParseRequestBody(fmt::format(fmt::runtime(body), value));
     try {
-      if (request.contains("tokens"))
+      if (request.contains("tokens")) {
         AnswerDetokenize(request, model);
-      else
+      } else {
         ParseCompletionRequest(request, model);
+      }
       return std::string();
     } catch (const RequestError& error) {
       EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);

@@ -14,7 +14,7 @@ namespace talon::test {
 namespace {
 
 // ThreadSanitizer makes everything ten times slower.
-#ifdef __SANITIZE_THREAD__
+#ifdef TALON_THREAD_SANITIZER
 constexpr int kDefaultRequests = 8;
 #else
 constexpr int kDefaultRequests = 32;

@@ -1,5 +1,7 @@
 #include "apps/talon/session.h"
 
+#include <fmt/format.h>
+
 #include "talon/base/error.h"
 #include "talon/checkpoint/hub.h"
 
@@ -38,6 +40,7 @@ Session OpenSession(const SessionFlags& flags) {
   session.options = {ParseDType(flags.dtype), ParseNumerics(flags.numerics)};
   const std::filesystem::path directory = ResolveModel(flags.verifier);
   session.backend = MakeBackend({flags.device, flags.threads});
+  for (const std::string& line : session.backend->SelfTest()) fmt::print(stderr, "{}\n", line);
   session.verifier = LoadVerifier(*session.backend, directory, session.options);
   session.tokenizer = Tokenizer::Load(directory / "tokenizer.json");
   session.chat_format =

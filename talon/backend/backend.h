@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "talon/backend/tensor.h"
 
@@ -125,6 +126,10 @@ class Backend {
 
   // "cpu (avx512_bf16, 2 threads)" and the like.
   virtual std::string Description() const = 0;
+  // Checks the kernels chosen for this device against their plain forms, and falls back to these
+  // where a kernel is wrong. A line for the user for each; none where nothing is chosen at run
+  // time.
+  virtual std::vector<std::string> SelfTest() { return {}; }
 
   // --- memory ---
   virtual DeviceMemory Memory() const = 0;

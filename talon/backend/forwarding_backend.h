@@ -16,6 +16,7 @@ class ForwardingBackend : public Backend {
   explicit ForwardingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
 
   std::string Description() const override { return inner_->Description(); }
+  std::vector<std::string> SelfTest() override { return inner_->SelfTest(); }
   DeviceMemory Memory() const override { return inner_->Memory(); }
   Buffer Allocate(int64_t size_bytes) override { return inner_->Allocate(size_bytes); }
   Buffer Import(const void* host, int64_t size_bytes, std::shared_ptr<const void> owner) override {

@@ -33,12 +33,12 @@ bool SuitsTensorCores(const AttentionParams& params) {
 
 // As many query heads as the KV head has, as many rows as a sequence has on average, `most` in all.
 void ChooseQueries(AttentionView& a, int most) {
-  const int group = a.heads / a.kv_heads;
+  a.group = a.heads / a.kv_heads;
   const int64_t rows = a.q.rows / std::max<int64_t>(1, a.rows.num_sequences);
-  while (a.head_bits < 3 && a.BlockHeads() < group) ++a.head_bits;
+  while (a.head_bits < 3 && a.BlockHeads() < a.group) ++a.head_bits;
   a.num_queries = a.BlockHeads();
   while (a.num_queries < most && a.BlockRows() < rows) a.num_queries *= 2;
-  a.head_chunks = (group + a.BlockHeads() - 1) / a.BlockHeads();
+  a.head_chunks = (a.group + a.BlockHeads() - 1) / a.BlockHeads();
 }
 
 cudaError_t LaunchTensorAttention(AttentionView& a, DType pages, cudaStream_t stream) {

@@ -111,11 +111,10 @@ struct AttentionBlock {
     partial = reinterpret_cast<float*>(shared + Shape::kSumOffset);
     lane = threadIdx.x % 32;
     warp = threadIdx.x / 32;
-    const int group = a.heads / a.kv_heads;
-    kv_head = blockIdx.y / a.head_chunks;
+    kv_head = a.head_chunks == 1 ? blockIdx.y : blockIdx.y / a.head_chunks;
     const int in_group = (blockIdx.y - kv_head * a.head_chunks) * a.BlockHeads();
-    first_head = kv_head * group + in_group;
-    live_heads = min(a.BlockHeads(), group - in_group);
+    first_head = kv_head * a.group + in_group;
+    live_heads = min(a.BlockHeads(), a.group - in_group);
   }
 
   // Queries go row by row.

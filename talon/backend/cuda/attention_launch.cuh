@@ -191,19 +191,23 @@ __device__ __forceinline__ void ForSequences(Walk& block, WorkFn work) {
   }
 }
 
-// With splits, block z does every gridDim.z-th tile, counted from the first that any of its rows
-// sees. Positions and page tables are there before the kernel before has finished; a tile waits for
-// the rest.
 template <class Walk>
 __global__ void __launch_bounds__(kAttentionThreads, Walk::Shape::kBlocks)
-    AttendKernel(const __grid_constant__ AttentionView a) {
+    WalkKernel(const __grid_constant__ AttentionView a) {
   extern __shared__ __align__(128) uint8_t shared[];
   AllowNextKernel();
   Walk block(a, shared);
-  if (a.splits == nullptr) {
-    ForSequences(block, [&] { WalkRows(block); });
-    return;
-  }
+  ForSequences(block, [&] { WalkRows(block); });
+}
+
+// Block z does every gridDim.z-th tile, counted from the first that any of its rows sees. Positions
+// and page tables are there before the kernel before has finished; a tile waits for the rest.
+template <class Walk>
+__global__ void __launch_bounds__(kAttentionThreads, Walk::Shape::kBlocks)
+    SplitKernel(const __grid_constant__ AttentionView a) {
+  extern __shared__ __align__(128) uint8_t shared[];
+  AllowNextKernel();
+  Walk block(a, shared);
   ForSequences(block, [&] {
     const Visible all = block.AllVisible();
     for (int tile = all.begin / kTile + blockIdx.z; tile * kTile < all.end; tile += gridDim.z) {
@@ -217,7 +221,7 @@ __global__ void __launch_bounds__(kAttentionThreads, Walk::Shape::kBlocks)
 template <class Walk>
 cudaError_t LaunchWalk(const AttentionView& a, cudaStream_t stream) {
   constexpr int kSharedBytes = Walk::Shape::kSharedBytes;
-  auto* kernel = AttendKernel<Walk>;
+  auto* kernel = a.splits == nullptr ? WalkKernel<Walk> : SplitKernel<Walk>;
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
   if (error != cudaSuccess) return error;

@@ -104,8 +104,8 @@ struct TensorWalk : AttentionBlock<Shape> {
 
   // Scores of the warp's page; -inf where a query does not see the key.
   __device__ __forceinline__ void Scores(TileTokens tokens) const {
-    constexpr int kSteps = kHeadDim / 32;  // of 32 dimensions
-    constexpr int kBatch = kSteps < 4 ? kSteps : 4;
+    constexpr int kSteps = kHeadDim / 32;                             // of 32 dimensions
+    constexpr int kBatch = kSteps < 8 ? kSteps : kSteps > 8 ? 4 : 8;  // loaded together
     const int token = warp * kPageTokens + g;
     const uint8_t* keys[2] = {At(a.keys, Nearest(tokens, token), 8 * t),
                               At(a.keys, Nearest(tokens, token + 8), 8 * t)};
@@ -235,7 +235,7 @@ struct TensorWalk : AttentionBlock<Shape> {
     Scores(tokens);
     const int slice = warp % Shape::kSlices;
     const int part = warp / Shape::kSlices;
-    constexpr int kBatch = kPartPages < 2 ? kPartPages : 2;
+    constexpr int kBatch = kPartPages < 2 ? kPartPages : 2;  // loaded together
     Values values[kBatch];
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) LoadValues(tokens, part * kPartPages + i, slice, values[i]);

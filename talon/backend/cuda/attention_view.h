@@ -21,7 +21,8 @@ struct AttentionView {
   float v_scale;
   int num_queries;     // of a block, a power of two: rows that share loads times 2^head_bits
   int head_bits;       // a block does 2^head_bits query heads of a row
-  int head_chunks;     // blocks that share a KV head's query heads
+  int group;           // query heads of a KV head
+  int head_chunks;     // blocks that share them
   int num_splits;      // of a row, room for
   float* splits;       // [row][head][split][head_dim + 2], or null: one block walks all
   uint32_t* arrivals;  // [row group][KV head and part of its query heads], zero between launches

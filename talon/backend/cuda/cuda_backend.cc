@@ -7,6 +7,7 @@
 #include "talon/backend/cuda/logit_values.h"
 #include "talon/backend/cuda/row_ops.h"
 #include "talon/backend/cuda/sampling.h"
+#include "talon/backend/cuda/self_test.h"
 #include "talon/backend/cuda_backend.h"
 
 namespace talon {
@@ -81,6 +82,8 @@ std::string CudaBackend::Description() const {
   return fmt::format("cuda ({}, sm_{}{}, {} multiprocessors)", properties.name, properties.major,
                      properties.minor, properties.multiProcessorCount);
 }
+
+std::vector<std::string> CudaBackend::SelfTest() { return RunSelfTest(*this); }
 
 DeviceMemory CudaBackend::Memory() const {
   size_t free_bytes = 0;

@@ -37,6 +37,7 @@ class CudaBackend : public Backend {
   bool has_warpgroup_products() const { return limits_.has_warpgroup_products; }
 
   std::string Description() const override;
+  std::vector<std::string> SelfTest() override;
   DeviceMemory Memory() const override;
   Buffer Allocate(int64_t size_bytes) override;
   void Upload(const void* host, int64_t size_bytes, void* device) override;

@@ -24,9 +24,11 @@ struct ComputeWarp {
   struct Ahead {
     const uint8_t* source;
     int tile;         // of the next stage to fetch; num_tiles or more: done
+    int segment_end;  // tiles of the segments up to its own
     int chunks_left;  // of its leaf
     int slot;
   } ahead = {};
+  int64_t tile_jump;  // bytes from the end of a leaf to the next one of this warp
 
   __device__ explicit ComputeWarp(const Block<Shape>& the_block)
       : block(the_block), p(the_block.p) {
@@ -39,6 +41,11 @@ struct ComputeWarp {
     barriers = shared + warp * kMaxStages * 8;
     x = shared + Shape::kRingOffset + Shape::kComputeWarps * p.num_stages * p.stage_bytes +
         member * p.leaf_chunks * p.rows * 64 + (lane & 3) * 16;
+    KeepInRegister(ring);
+    KeepInRegister(barriers);
+    KeepInRegister(x);
+    const int leaf_bytes = p.leaf_chunks * Weights::kChunkBytes;
+    tile_jump = static_cast<int64_t>(block.TileStep()) * p.num_leaves * leaf_bytes - leaf_bytes;
   }
 
   __device__ void PointAt(int tile) {
@@ -50,6 +57,7 @@ struct ComputeWarp {
         (tile - p.first_tiles[segment]) * p.num_leaves + block.group * p.group_leaves + member;
     ahead.source =
         p.weights[segment] + static_cast<int64_t>(leaf) * (p.leaf_chunks * Weights::kChunkBytes);
+    ahead.segment_end = segment + 1 < p.num_segments ? p.first_tiles[segment + 1] : p.num_tiles;
   }
 
   __device__ __forceinline__ void Fetch() {
@@ -57,10 +65,18 @@ struct ComputeWarp {
     const uint32_t bytes = min(ahead.chunks_left * Weights::kChunkBytes, p.stage_bytes);
     BarrierExpectBytes(barrier, bytes);
     BulkLoad(ring + ahead.slot * p.stage_bytes, ahead.source, bytes, barrier);
-    ahead.source += p.stage_bytes;
+    ahead.source += bytes;
     if (++ahead.slot == p.num_stages) ahead.slot = 0;
     ahead.chunks_left -= p.stage_chunks;
-    if (ahead.chunks_left <= 0) PointAt(ahead.tile + block.TileStep());
+    if (ahead.chunks_left > 0) return;
+    const int next = ahead.tile + block.TileStep();
+    if (next >= ahead.segment_end) {
+      PointAt(next);
+    } else {
+      ahead.tile = next;
+      ahead.source += tile_jump;
+      ahead.chunks_left = p.leaf_chunks;
+    }
   }
 
   __device__ void StartRing() {

@@ -94,7 +94,7 @@ cudaError_t LaunchFormat(const FewRowsProblem& problem, const DeviceLimits& limi
     return LaunchShape<decltype(shape)>(problem, limits, tuning, stream, group_sums_bytes);
   };
   if (problem.rows <= 8) return launch(FewRowsShape<Weights, 1, 24, 4>());
-  if (problem.rows <= 16) return launch(FewRowsShape<Weights, 2, 16, 8>());
+  if (problem.rows <= 16) return launch(FewRowsShape<Weights, 2, 24, 8>());
   return launch(FewRowsShape<Weights, 4, 16, 8>());
 }
 

@@ -12,6 +12,9 @@ __device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
+// Keeps the compiler from computing a value again where it is used: it stays in its register.
+__device__ __forceinline__ void KeepInRegister(uint32_t& value) { asm volatile("" : "+r"(value)); }
+
 // Loads by shared address, which is one register and no generic pointer to take apart.
 __device__ __forceinline__ uint32_t LoadShared(uint32_t address) {
   uint32_t v;

@@ -3,6 +3,10 @@
 // Highway's scalar target; there the files forward to the scalar references.
 #pragma once
 
+// Compilers without GCC 12's fault would take EMU128 as the baseline, whose multiply-add rounds
+// twice.
+#define HWY_BROKEN_EMU128 1
+
 #include <hwy/detect_targets.h>
 
 // The skipped x86 sets lack FMA or add nothing these kernels use; SVE vectors have no fixed size.

@@ -1,5 +1,5 @@
-// The start-up check passes on a sound device, and what it fails runs in its plain form, which is the
-// CPU's float32 order.
+// The start-up check passes on a sound device, and what it fails runs in its plain form, which is
+// the CPU's float32 order.
 #include "talon/backend/cuda/self_test.h"
 
 #include <gmock/gmock.h>

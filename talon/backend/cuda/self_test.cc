@@ -85,8 +85,7 @@ class SelfTest {
     constexpr int64_t kFewRowCount = 5;
     const std::vector<float> few = Linear(weight, kFewRowCount);
     const std::vector<float> expected(plain.begin(), plain.begin() + kFewRowCount * kOuts);
-    const bool few_passes =
-        Passes(name + " few-row linear", Error(few, expected), Speed(format));
+    const bool few_passes = Passes(name + " few-row linear", Error(few, expected), Speed(format));
     bool many_passes = false;
     if (backend_.has_warpgroup_products()) {
       trust = {true, true};

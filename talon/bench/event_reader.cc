@@ -7,7 +7,7 @@ void EventReader::Add(std::string_view bytes, double seconds) {
   rest_ += bytes;
   size_t begin = 0;
   for (size_t end = 0; (end = rest_.find("\n\n", begin)) != std::string::npos; begin = end + 2) {
-    const std::string_view event = std::string_view(rest_).substr(begin, end - begin);
+    const std::string_view event = std::string_view{rest_}.substr(begin, end - begin);
     if (!event.starts_with(kData)) continue;  // a comment
     const std::string_view data = event.substr(kData.size());
     if (data != "[DONE]") Read(ParseJson(data, "the server's stream"), seconds);

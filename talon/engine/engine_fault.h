@@ -9,7 +9,7 @@ enum class EngineFault : uint8_t {
   kNone,
   kHashWithoutSuccessor,  // drafter blocks are found whatever token follows them
   kHashWithoutParent,     // blocks are found whatever precedes them
-  kReleaseInsideWindow,   // sliding pages go back one page too soon
+  kReleaseInsideWindow,   // the first page of the window is dead, as if it had been given back
 };
 
 }  // namespace talon

@@ -40,6 +40,8 @@ class KvPool {
   void ReleaseBefore(SequencePages& pages, int64_t first_needed_position);
   // Gives everything back, the end of the sequence first: it is evicted first.
   void Release(SequencePages& pages);
+  // Fills a page with NaN, where `poison` is set.
+  void Poison(AttentionKind family, int32_t page);
 
   KvLayers& verifier_layers() { return verifier_layers_; }
   KvLayer& drafter_layer() { return *drafter_layer_; }
@@ -60,7 +62,6 @@ class KvPool {
   int32_t AllocateGlobal();
   void FreeSliding(int32_t page);
   void FreeGlobal(int32_t page);
-  void Poison(AttentionKind family, int32_t page);
 
   Backend& backend_;
   PageAllocator sliding_;

@@ -155,15 +155,19 @@ void Engine::EmitFeatures(const Step_& step) {
 
 // Publishes what became final and gives back the sliding pages that left the window.
 void Engine::FinishRows(const Step_& step) {
-  const int64_t early = options_.fault == EngineFault::kReleaseInsideWindow ? kKvPageTokens : 0;
   for (const Step_::Item& item : step.items) {
     Sequence& sequence = *item.sequence;
     if (prefix_cache_) {
       prefix_cache_->Publish(sequence.tokens, sequence.num_computed, sequence.num_drafted,
                              sequence.prefix, sequence.pages);
     }
-    pool_->ReleaseBefore(sequence.pages,
-                         sequence.num_computed - verifier_.config().sliding_window + 1 + early);
+    const int64_t first_needed =
+        std::max<int64_t>(0, sequence.num_computed - verifier_.config().sliding_window + 1);
+    pool_->ReleaseBefore(sequence.pages, first_needed);
+    if (options_.fault == EngineFault::kReleaseInsideWindow) {
+      const auto index = static_cast<size_t>(first_needed / kKvPageTokens);
+      pool_->Poison(AttentionKind::kSliding, sequence.pages.sliding[index]);
+    }
   }
 }
 

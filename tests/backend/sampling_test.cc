@@ -94,7 +94,7 @@ TEST(Sample, NeighbouringPositionsAndSeedsAreIndependent) {
     std::vector<double> expected(16);
     for (size_t i = 0; i < kDraws; ++i) {
       const int32_t second = by_seed ? other_seed[i] : first[i + 1];
-      observed[static_cast<size_t>(first[i] * 4 + second)] += 1.0;
+      observed[static_cast<size_t>(first[i]) * 4 + static_cast<size_t>(second)] += 1.0;
     }
     for (size_t i = 0; i < 16; ++i) expected[i] = kDraws * p[i / 4] * p[i % 4];
     const ChiSquare chi = Compare(observed, expected);

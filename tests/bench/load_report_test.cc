@@ -141,7 +141,7 @@ TEST(EventReader, TakesEventsFromPiecesOfAnySize) {
     RequestTiming timing;
     EventReader reader(timing);
     for (size_t at = 0; at < stream.size(); at += size) {
-      reader.Add(std::string_view(stream).substr(at, size), static_cast<double>(at + size));
+      reader.Add(std::string_view{stream}.substr(at, size), static_cast<double>(at + size));
     }
     reader.Finish();
     EXPECT_TRUE(timing.success);

@@ -5,8 +5,10 @@
 namespace talon::test {
 namespace {
 
-constexpr std::array<std::string_view, 8> kSpecial = {
-    "<pad>", "<eos>", "<bos>", "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>"};
+constexpr std::array<std::string_view, ByteTokenizer::kFirstByte> kSpecial = {
+    "<pad>",      "<eos>",     "<bos>",     "<|turn>",   "<turn|>",   "<|channel>",
+    "<channel|>", "<|think|>", "<unused0>", "<unused1>", "<unused2>", "<unused3>",
+    "<unused4>",  "<unused5>", "<unused6>", "<unused7>"};
 
 }  // namespace
 

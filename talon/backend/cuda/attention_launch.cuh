@@ -176,19 +176,23 @@ __device__ __forceinline__ bool ArriveLast(const AttentionView& a) {
   return last;
 }
 
-// Calls work() for every run of rows of one sequence in the block's row group.
+// Calls work() for every run of rows of one sequence in the block's row group and returns their
+// number; `pointed`: there is one run, and the block points at it already.
 template <class Walk, class WorkFn>
-__device__ __forceinline__ void ForSequences(Walk& block, WorkFn work) {
+__device__ __forceinline__ int ForSequences(Walk& block, WorkFn work, bool pointed = false) {
   const AttentionView& a = block.a;
   const int first = blockIdx.x * a.BlockRows();
   const int end = min(first + a.BlockRows(), static_cast<int>(a.q.rows));
-  for (int row = first; row < end;) {
-    const int sequence = static_cast<int>(SequenceOf(a.rows, row));
-    const int stop = min(end, a.rows.row_begin[sequence + 1]);
-    block.PointAt(row, stop - row, sequence);
+  int runs = 0;
+  for (int row = first, stop = end; row < end; row = stop, ++runs) {
+    if (!pointed) {
+      const int sequence = static_cast<int>(SequenceOf(a.rows, row));
+      stop = min(end, a.rows.row_begin[sequence + 1]);
+      block.PointAt(row, stop - row, sequence);
+    }
     work();
-    row = stop;
   }
+  return runs;
 }
 
 template <class Walk>
@@ -208,14 +212,16 @@ __global__ void __launch_bounds__(kAttentionThreads, Walk::Shape::kBlocks)
   extern __shared__ __align__(128) uint8_t shared[];
   AllowNextKernel();
   Walk block(a, shared);
-  ForSequences(block, [&] {
+  const int runs = ForSequences(block, [&] {
     const Visible all = block.AllVisible();
     for (int tile = all.begin / kTile + blockIdx.z; tile * kTile < all.end; tile += gridDim.z) {
       StoreSplit(block, tile);
     }
   });
   WaitForPreviousKernel();
-  if (ArriveLast(a)) ForSequences(block, [&] { MergeSplits(block); });
+  if (ArriveLast(a))
+    ForSequences(
+        block, [&] { MergeSplits(block); }, runs == 1);
 }
 
 template <class Walk>

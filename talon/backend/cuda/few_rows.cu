@@ -29,12 +29,19 @@ int MaxRows(const FewRowsProblem& problem, const DeviceLimits& limits) {
   return std::clamp((limits.shared_bytes - kReserved) / row_bytes, 1, kFewRows);
 }
 
+// Rows of each launch but the last: as few launches as possible, of equal sizes.
+int SliceRows(const FewRowsProblem& problem, const DeviceLimits& limits) {
+  const int most = MaxRows(problem, limits);
+  const int slices = (problem.rows + most - 1) / most;
+  return (problem.rows + slices - 1) / slices;
+}
+
 }  // namespace
 
 int64_t GroupSumsBytes(LinearFormat format, const FewRowsProblem& problem,
                        const DeviceLimits& limits, const FewRowsTuning& tuning) {
   FewRowsProblem part = problem;
-  part.rows = std::min(problem.rows, MaxRows(problem, limits));
+  part.rows = SliceRows(problem, limits);
   int64_t bytes = 0;
   LaunchOnce(format, part, limits, tuning, nullptr, &bytes);
   return bytes;
@@ -44,7 +51,7 @@ cudaError_t LaunchFewRows(LinearFormat format, const FewRowsProblem& problem,
                           const DeviceLimits& limits, const FewRowsTuning& tuning,
                           cudaStream_t stream) {
   const int total = problem.rows;
-  const int step = MaxRows(problem, limits);
+  const int step = SliceRows(problem, limits);
   for (int row = 0; row < total; row += step) {
     FewRowsProblem part = problem;
     part.rows = std::min(step, total - row);

@@ -101,12 +101,14 @@ struct ComputeWarp {
     for (int c = 0; c < kChunks; ++c) {
       WeightFragment w;
       Weights::Load(chunk + c * Weights::kChunkBytes, lane, w);
+      // A product waits for the one before it on the same sums: the row blocks take turns.
+      uint4 b[kRowBlocks];
 #pragma unroll
-      for (int n = 0; n < kRowBlocks; ++n) {
-        const uint4 b = LoadShared4(x_at + x_offset[n]);
-        MmaBf16(sums[n], w.a[0], b.x, b.y);
-        MmaBf16(sums[n], w.a[1], b.z, b.w);
-      }
+      for (int n = 0; n < kRowBlocks; ++n) b[n] = LoadShared4(x_at + x_offset[n]);
+#pragma unroll
+      for (int n = 0; n < kRowBlocks; ++n) MmaBf16(sums[n], w.a[0], b[n].x, b[n].y);
+#pragma unroll
+      for (int n = 0; n < kRowBlocks; ++n) MmaBf16(sums[n], w.a[1], b[n].z, b[n].w);
       x_at += x_chunk;
     }
   }

@@ -1,5 +1,7 @@
 #include "apps/talon/serve_models.h"
 
+#include <algorithm>
+
 #include "talon/base/error.h"
 #include "talon/checkpoint/hub.h"
 #include "talon/checkpoint/model_kind.h"
@@ -13,6 +15,7 @@ namespace {
 struct ModelNames {
   std::string verifier;
   std::string drafter;  // empty: none
+  bool drafter_alone = false;
   SpeculativeConfig speculation;
 };
 
@@ -41,6 +44,7 @@ ModelNames FindModels(const ServeFlags& flags) {
     }
   } else if (DetectModelKind(ResolveModel(names.verifier)) == ModelKind::kEagle3Drafter) {
     names.drafter = names.verifier;
+    names.drafter_alone = true;
     names.verifier = VerifierOf(ResolveModel(names.drafter));
   }
   return names;
@@ -116,20 +120,35 @@ void SizeKvCache(const ServeFlags& flags, ServedPair& loaded) {
   loaded.options = options;
 }
 
+// The number of drafts that flags and the drafter's config give, and what it is called. A drafter
+// alone brings its own number; a config that names none leaves it to the policy.
+std::string ChooseNumberOfDrafts(const ModelNames& names, LoadedDrafter& drafter,
+                                 EngineOptions& options) {
+  constexpr int64_t kMostAutoDrafts = 7;
+  const SpeculativeConfig& config = names.speculation;
+  const int64_t own = drafter.model->default_num_speculative_tokens();
+  options.drafts_by_batch_size = config.drafts_by_batch_size;
+  if (!config.drafts_by_batch_size.empty()) {
+    const auto most =
+        std::max_element(config.drafts_by_batch_size.begin(), config.drafts_by_batch_size.end());
+    options.num_speculative_tokens = std::max<int64_t>(*most, 1);
+    return "drafts a round by batch size";
+  }
+  if (config.num_speculative_tokens || (names.drafter_alone && own > 0)) {
+    options.num_speculative_tokens = config.num_speculative_tokens.value_or(own);
+    return fmt::format("{} drafts a round", options.num_speculative_tokens);
+  }
+  options.auto_drafts = true;
+  options.num_speculative_tokens = std::max(own, kMostAutoDrafts);
+  return fmt::format("0 to {} drafts a round, by expected tokens per second",
+                     options.num_speculative_tokens);
+}
+
 void OpenDrafter(const ModelNames& names, ServedPair& loaded, StartupLog& log) {
   loaded.drafter = loaded.session.OpenDrafter(names.drafter);
-  const Eagle3Drafter& drafter = *loaded.drafter.model;
-  EngineOptions& options = loaded.options;
-  options.num_speculative_tokens =
-      names.speculation.num_speculative_tokens.value_or(drafter.default_num_speculative_tokens());
-  options.drafter_kv_dtype = names.speculation.kv_cache_dtype;
-  if (options.num_speculative_tokens == 0) {
-    Throw(ErrorCode::kInvalidArgument,
-          "the drafter's config names no number of drafts; give num_speculative_tokens in "
-          "--speculative-config");
-  }
-  log.Phase("drafter {}: {}, {} drafts a round", names.drafter, drafter.format_summary(),
-            options.num_speculative_tokens);
+  const std::string drafts = ChooseNumberOfDrafts(names, loaded.drafter, loaded.options);
+  loaded.options.drafter_kv_dtype = names.speculation.kv_cache_dtype;
+  log.Phase("drafter {}: {}, {}", names.drafter, loaded.drafter.model->format_summary(), drafts);
 }
 
 }  // namespace

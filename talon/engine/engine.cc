@@ -1,10 +1,12 @@
 #include "talon/engine/engine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <utility>
 
 #include "talon/base/error.h"
+#include "talon/engine/draft_policy.h"
 #include "talon/engine/sequence.h"
 
 namespace talon {
@@ -38,6 +40,7 @@ Engine::Engine(const GemmaModel& verifier, const Drafter* drafter, const EngineO
                               options_.drafter_kv_dtype.value_or(options_.kv_dtype),
                               options_.poison_dead_pages};
   pool_ = std::make_unique<KvPool>(verifier, drafter, pool);
+  SetUpDrafting();
   if (options_.enable_prefix_caching) {
     prefix_cache_ = std::make_unique<PrefixCache>(*pool_, verifier.config().sliding_window,
                                                   drafter != nullptr, options_.fault);
@@ -45,6 +48,29 @@ Engine::Engine(const GemmaModel& verifier, const Drafter* drafter, const EngineO
 }
 
 Engine::~Engine() = default;
+
+void Engine::SetUpDrafting() {
+  DraftPolicyOptions policy;
+  policy.max_drafts = options_.num_speculative_tokens;
+  policy.by_batch_size = options_.drafts_by_batch_size;
+  policy.automatic = options_.auto_drafts && drafter_ != nullptr;
+  if (policy.automatic) {
+    policy.costs = options_.step_costs
+                       ? *options_.step_costs
+                       : MeasureStepCosts(verifier_, *drafter_, *pool_, options_.max_num_seqs,
+                                          options_.num_speculative_tokens);
+  }
+  const std::vector<int64_t>& table = options_.drafts_by_batch_size;
+  if (policy.automatic || std::find(table.begin(), table.end(), 0) != table.end()) {
+    const int64_t places = options_.max_num_seqs;
+    const int64_t columns = drafter_->feature_size();
+    const DType dtype = verifier_.options().dtype;
+    deferred_ = std::make_unique<DeferredFeatures>(
+        backend_, places, DeferredFeatures::RowsPerPlace(places, columns * SizeOf(dtype)), columns,
+        dtype);
+  }
+  draft_policy_ = std::make_unique<DraftPolicy>(std::move(policy));
+}
 
 int64_t Engine::Submit(GenerationRequest request) {
   const auto prompt_size = static_cast<int64_t>(request.prompt_ids.size());
@@ -87,14 +113,25 @@ void Engine::Cancel(int64_t request_id) {
   Retire();
 }
 
+bool Engine::Step_::decodes_only() const {
+  return std::all_of(items.begin(), items.end(), [](const StepItem& item) {
+    return item.samples && item.num_rows == item.num_choices;
+  });
+}
+
 std::vector<StepOutput> Engine::Step() {
   Admit();
   arena_.Reset();
   Step_ step;
   Schedule(step);
   if (step.items.empty()) return {};
+  const auto start = std::chrono::steady_clock::now();
   RunVerifier(step);
   ChooseTokens(step);
+  if (step.decodes_only()) {
+    const std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - start;
+    draft_policy_->CountVerifyTime(step.builder.num_rows(), ms.count());
+  }
   std::vector<StepOutput> outputs = Commit(step);
   EmitFeatures(step);
   if (drafter_ != nullptr) Draft(step);

@@ -20,6 +20,8 @@
 
 namespace talon {
 
+class DeferredFeatures;
+class DraftPolicy;
 class PrefixCache;
 
 // Sums over the engine's life.
@@ -67,6 +69,8 @@ class Engine {
   const KvPool& kv_pool() const { return *pool_; }
   const KvPlan& kv_plan() const { return plan_; }
   const EngineCounters& counters() const { return counters_; }
+  // Requests that the last step admitted for the first time.
+  const std::vector<int64_t>& newly_admitted() const { return newly_admitted_; }
   // What steps have taken so far for activations.
   int64_t scratch_bytes() const { return arena_.capacity_bytes(); }
 
@@ -74,6 +78,8 @@ class Engine {
   struct Sequence;
   struct Step_;
   struct StepItem;
+
+  void SetUpDrafting();
 
   // scheduler.cc
   void CheckFits(const GenerationRequest& request) const;
@@ -85,6 +91,7 @@ class Engine {
   void SecurePages();
   void AddRows(Step_& step, Sequence& sequence);
   void PreemptLatest();
+  void GiveUpMemory(Sequence& sequence);
   void Retire();
 
   // round.cc
@@ -93,8 +100,15 @@ class Engine {
   std::vector<StepOutput> Commit(Step_& step);
   static void AddPromptLogprobs(StepItem& item, std::vector<ChoiceRow>& rows);
   static void CommitTokens(StepItem& item, Choices& choices, StepOutput& output);
-  void Draft(Step_& step);
   int64_t DraftsFor(const Sequence& sequence) const;
+
+  // drafting.cc
+  void Draft(Step_& step);
+  std::vector<int64_t> PlanDrafts(const Step_& step);
+  bool Defer(const Step_& step, const StepItem& item);
+  struct DrafterWork;
+  DrafterWork CollectWork(Step_& step, std::span<const int64_t> drafts);
+  Tensor GatherFeatures(const Step_& step, const DrafterWork& work);
   void EmitFeatures(const Step_& step);
   void FinishRows(const Step_& step);
 
@@ -107,10 +121,13 @@ class Engine {
   std::unique_ptr<KvPool> pool_;
   std::unique_ptr<PrefixCache> prefix_cache_;  // null: off
   std::unique_ptr<DraftRunner> draft_runner_;
+  std::unique_ptr<DraftPolicy> draft_policy_;
+  std::unique_ptr<DeferredFeatures> deferred_;  // null: the drafter reads every row at once
   Arena arena_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;
   int64_t next_request_id_ = 0;
+  std::vector<int64_t> newly_admitted_;
   EngineCounters counters_;
   FeatureSink feature_sink_;
 };

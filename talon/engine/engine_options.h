@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "talon/engine/engine_fault.h"
+#include "talon/engine/step_costs.h"
 #include "talon/numeric/dtype.h"
 
 namespace talon {
@@ -20,7 +21,12 @@ struct EngineOptions {
   int64_t max_num_seqs = 8;
   int64_t max_num_batched_tokens = 2048;  // rows of one step; at least max_num_seqs * (1 + k)
   int64_t max_model_len = 0;              // 0: the verifier's max_position_embeddings
-  int64_t num_speculative_tokens = 0;     // k; needs a drafter when > 0
+  int64_t num_speculative_tokens = 0;     // k, or the most; needs a drafter when > 0
+  // Instead of k: as many drafts as promise the most tokens per second (draft_policy.h).
+  bool auto_drafts = false;
+  // Instead of k: drafts by the number of decoding requests, [n - 1]; the last for more of them.
+  std::vector<int64_t> drafts_by_batch_size;
+  std::optional<StepCosts> step_costs;    // for auto_drafts; none: measured when the engine is made
   DType kv_dtype = DType::kBF16;          // kF32 in float32 mode, or kF8E4M3
   std::optional<DType> drafter_kv_dtype;  // none: as the verifier's
   // Most bytes that KV may take; 0: as many as max_num_seqs sequences of max_model_len need.

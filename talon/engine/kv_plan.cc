@@ -57,6 +57,12 @@ EngineOptions ResolveEngineOptions(const GemmaConfig& verifier, const Drafter* d
     Throw(ErrorCode::kInvalidArgument, "num_speculative_tokens is {}, but there is no drafter",
           options.num_speculative_tokens);
   }
+  for (const int64_t drafts : options.drafts_by_batch_size) {
+    if (drafts >= 0 && drafts <= options.num_speculative_tokens) continue;
+    Throw(ErrorCode::kInvalidArgument,
+          "drafts by batch size: {} is not between 0 and num_speculative_tokens, {}", drafts,
+          options.num_speculative_tokens);
+  }
   options.max_num_batched_tokens = std::max(
       options.max_num_batched_tokens, options.max_num_seqs * (1 + options.num_speculative_tokens));
   if (!options.enable_chunked_prefill) {

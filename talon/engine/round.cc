@@ -1,10 +1,11 @@
-// One round of the engine: verifier forward, choice of tokens, commitment, drafting.
+// One round of the engine: verifier forward, choice of tokens, commitment.
 // Source: specs/eagle3.md 2.4, 3.
 #include <algorithm>
 #include <iterator>
 #include <utility>
 
 #include "talon/engine/acceptance_rule.h"
+#include "talon/engine/draft_policy.h"
 #include "talon/engine/sequence.h"
 
 namespace talon {
@@ -132,6 +133,7 @@ std::vector<StepOutput> Engine::Commit(Step_& step) {
     item.committed_rows = item.num_rows - static_cast<int64_t>(drafts.size()) + item.accepted;
     output.has_round = !drafts.empty();
     output.round = {drafts, item.accepted};
+    draft_policy_->CountRound(sequence.id, std::ssize(drafts), item.accepted);
     sequence.num_computed += item.committed_rows;
     CommitTokens(item, step.choices, output);
     outputs.push_back(std::move(output));
@@ -169,48 +171,6 @@ void Engine::FinishRows(const Step_& step) {
       pool_->Poison(AttentionKind::kSliding, sequence.pages.sliding[index]);
     }
   }
-}
-
-int64_t Engine::DraftsFor(const Sequence& sequence) const {
-  // The row of draft t sits at position num_computed + t, which must exist in both models.
-  const int64_t limit = std::min(options_.max_model_len, drafter_->max_position_embeddings());
-  return std::clamp<int64_t>(limit - 1 - sequence.num_computed, 0,
-                             sequence.request.num_speculative_tokens);
-}
-
-// The drafter reads the true features of every committed row, which also overwrites what it wrote
-// from its own states while drafting; then it drafts for the sequences that decode next.
-void Engine::Draft(Step_& step) {
-  std::vector<DraftInput> inputs;
-  std::vector<Sequence*> sequences;
-  std::vector<std::vector<int32_t>> successors;
-  std::vector<int32_t> feature_rows;
-  successors.reserve(step.items.size());
-  for (const Step_::Item& item : step.items) {
-    Sequence& sequence = *item.sequence;
-    sequence.drafts.clear();
-    if (sequence.finished()) continue;
-    DraftInput input;
-    input.first_position = sequence.num_computed - item.committed_rows;
-    input.num_drafts = item.samples ? DraftsFor(sequence) : 0;
-    input.pages = &sequence.pages;
-    const auto begin = sequence.tokens.begin() + input.first_position + 1;
-    successors.emplace_back(begin, begin + item.committed_rows);
-    input.successors = successors.back();
-    for (int64_t row = 0; row < item.committed_rows; ++row) {
-      feature_rows.push_back(static_cast<int32_t>(item.first_row + row));
-    }
-    inputs.push_back(input);
-    sequences.push_back(&sequence);
-    sequence.num_drafted = sequence.num_computed;
-  }
-  if (inputs.empty()) return;
-  const auto rows = static_cast<int64_t>(feature_rows.size());
-  const Tensor features = arena_.Take(rows, step.features.cols, step.features.dtype);
-  backend_.GatherRows(step.features, UploadArray<int32_t>(backend_, arena_, feature_rows),
-                      features);
-  DraftIds drafts = draft_runner_->Run(inputs, features, pool_->drafter_layer(), arena_);
-  for (size_t i = 0; i < sequences.size(); ++i) sequences[i]->drafts = std::move(drafts[i]);
 }
 
 }  // namespace talon

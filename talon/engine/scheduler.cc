@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "talon/base/error.h"
+#include "talon/engine/draft_policy.h"
 #include "talon/engine/sequence.h"
 
 namespace talon {
@@ -31,11 +32,13 @@ void Engine::CheckFits(const GenerationRequest& request) const {
 }
 
 void Engine::Admit() {
+  newly_admitted_.clear();
   while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < options_.max_num_seqs) {
     Sequence& sequence = *waiting_.front();
     if (!TakePromptPages(sequence)) return;
     if (sequence.num_cached < 0) {
       sequence.num_cached = sequence.num_computed;
+      newly_admitted_.push_back(sequence.id);
       counters_.prefix_cache_queries += prefix_cache_ ? sequence.num_tokens() : 0;
       counters_.prefix_cache_hits += sequence.num_computed;
     }
@@ -119,11 +122,17 @@ void Engine::SecurePages() {
 void Engine::PreemptLatest() {
   std::unique_ptr<Sequence> sequence = std::move(running_.back());
   running_.pop_back();
-  pool_->Release(sequence->pages);
+  GiveUpMemory(*sequence);
   sequence->drafts.clear();
   sequence->num_computed = sequence->num_drafted = 0;
+  sequence->drafter_is_left = false;
   ++counters_.preemptions;
   waiting_.push_front(std::move(sequence));
+}
+
+void Engine::GiveUpMemory(Sequence& sequence) {
+  pool_->Release(sequence.pages);
+  if (deferred_) deferred_->Clear(sequence.deferred);
 }
 
 void Engine::AddRows(Step_& step, Sequence& sequence) {
@@ -152,7 +161,9 @@ void Engine::AddRows(Step_& step, Sequence& sequence) {
 
 void Engine::Retire() {
   for (const auto& sequence : running_) {
-    if (sequence->finished()) pool_->Release(sequence->pages);
+    if (!sequence->finished()) continue;
+    GiveUpMemory(*sequence);
+    draft_policy_->Forget(sequence->id);
   }
   std::erase_if(running_, [](const auto& sequence) { return sequence->finished(); });
 }

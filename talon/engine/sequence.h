@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "talon/engine/batch_builder.h"
+#include "talon/engine/deferred_features.h"
 #include "talon/engine/engine.h"
 #include "talon/engine/prefix_cache.h"
 #include "talon/engine/token_chooser.h"
@@ -27,6 +28,8 @@ struct Engine::Sequence {
   FinishReason finish_reason = FinishReason::kNone;
   SequencePages pages;
   PrefixState prefix;
+  DeferredRows deferred;                       // of positions [num_drafted, num_drafted + rows)
+  bool drafter_is_left = false;                // it does not read on, and there are no more drafts
   std::unique_ptr<TokenHistory> history;       // null: nothing changes the logits
   std::vector<TokenLogprobs> prompt_logprobs;  // until the first output
   int64_t num_prompt_logprobs = 0;             // known so far
@@ -59,6 +62,8 @@ struct Engine::Step_ {
   Tensor hidden;    // [rows, hidden]
   Tensor features;  // [rows, aux layers * hidden]
   Choices choices;  // of all rows that choose or report, item by item
+  // All rows belong to sequences that decode: the step's times say what such a step costs.
+  bool decodes_only() const;
 };
 
 }  // namespace talon

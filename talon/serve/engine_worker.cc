@@ -171,11 +171,18 @@ void EngineWorker::EndAll(const CallFailure& failure) {
 
 void EngineWorker::Step() {
   std::vector<StepOutput> outputs;
+  const Clock::time_point start = Clock::now();
   try {
     outputs = engine_->Step();
   } catch (const std::exception& error) {
     EndAll(ToFailure(error));
     return;
+  }
+  // The books first, here too: whoever reads an answer finds its part in the metrics.
+  metrics_.SetLoad(engine_->load());
+  for (const int64_t id : engine_->newly_admitted()) {
+    const auto it = active_.find(id);
+    if (it != active_.end()) it->second.record.queue_s = SecondsBetween(it->second.arrival, start);
   }
   const Clock::time_point now = Clock::now();
   int64_t tokens = 0;

@@ -41,6 +41,9 @@ struct ServingMetrics::Histograms {
   Histogram inter_token{kInterToken};
   Histogram time_per_output_token{kInterToken};
   Histogram total{kLatency};
+  Histogram queue{kLatency};
+  Histogram inference{kLatency};
+  Histogram prefill{kLatency};
   Histogram decode{kLatency};
   Histogram prompt_tokens;
   Histogram generation_tokens;
@@ -115,6 +118,9 @@ void ServingMetrics::CountFinished(const RequestRecord& record) {
   if (record.generation_tokens == 0) return;
   const double decode_s = record.total_s - record.first_token_s;
   histograms_->total.Observe(record.total_s);
+  histograms_->queue.Observe(record.queue_s);
+  histograms_->inference.Observe(record.total_s - record.queue_s);
+  histograms_->prefill.Observe(record.first_token_s - record.queue_s);
   histograms_->decode.Observe(decode_s);
   if (record.generation_tokens > 1) {
     histograms_->time_per_output_token.Observe(decode_s / Value(record.generation_tokens - 1));
@@ -193,6 +199,12 @@ void ServingMetrics::RenderHistograms(MetricsWriter& out) const {
             "Histogram of time_per_output_token_seconds per request.", h.time_per_output_token);
   out.Write("vllm:e2e_request_latency_seconds", "Histogram of e2e request latency in seconds.",
             h.total);
+  out.Write("vllm:request_queue_time_seconds",
+            "Histogram of time spent in WAITING phase for request.", h.queue);
+  out.Write("vllm:request_inference_time_seconds",
+            "Histogram of time spent in RUNNING phase for request.", h.inference);
+  out.Write("vllm:request_prefill_time_seconds",
+            "Histogram of time spent in PREFILL phase for request.", h.prefill);
   out.Write("vllm:request_decode_time_seconds",
             "Histogram of time spent in DECODE phase for request.", h.decode);
   out.Write("vllm:request_prompt_tokens", "Number of prefill tokens processed.", h.prompt_tokens);

@@ -31,6 +31,7 @@ std::string_view Name(EndReason reason);
 struct RequestRecord {
   EndReason reason = EndReason::kStop;
   double total_s = 0.0;
+  double queue_s = 0.0;        // until a step took it up
   double first_token_s = 0.0;  // from arrival
   int64_t prompt_tokens = 0;
   int64_t generation_tokens = 0;

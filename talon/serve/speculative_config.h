@@ -14,9 +14,11 @@ namespace talon {
 
 struct SpeculativeConfig {
   std::string model;                              // the drafter, with @revision when one is given
-  std::optional<int64_t> num_speculative_tokens;  // none: the drafter's own number
-  std::optional<DType> kv_cache_dtype;            // none: the verifier's
-  std::vector<std::string> without_effect;        // keys that are accepted and change nothing
+  std::optional<int64_t> num_speculative_tokens;  // none: auto, or the most of the table
+  // num_speculative_tokens_per_batch_size, expanded: drafts at [batch size - 1]; empty: no table.
+  std::vector<int64_t> drafts_by_batch_size;
+  std::optional<DType> kv_cache_dtype;      // none: the verifier's
+  std::vector<std::string> without_effect;  // keys that are accepted and change nothing
 };
 
 // vLLM's names of KV cache types that Talon has: "auto", "bfloat16", "fp8", "fp8_e4m3".

@@ -21,8 +21,13 @@ class EngineAdapter final : public StepEngine {
     const PageAllocator& pages = engine_->kv_pool().global();
     load.kv_cache_usage =
         1.0 - static_cast<double>(pages.free_pages()) / static_cast<double>(pages.num_pages());
+    const EngineCounters& counters = engine_->counters();
+    load.prefix_cache_queries = counters.prefix_cache_queries;
+    load.prefix_cache_hits = counters.prefix_cache_hits;
+    load.preemptions = counters.preemptions;
     return load;
   }
+  const std::vector<int64_t>& newly_admitted() const override { return engine_->newly_admitted(); }
 
  private:
   std::unique_ptr<Engine> engine_;

@@ -21,6 +21,8 @@ class StepEngine {
   virtual bool idle() const = 0;
   virtual std::vector<StepOutput> Step() = 0;
   virtual EngineLoad load() const = 0;
+  // Requests that the last Step took out of the queue for the first time.
+  virtual const std::vector<int64_t>& newly_admitted() const = 0;
 };
 
 // Passes everything on to `engine`.

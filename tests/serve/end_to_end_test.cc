@@ -203,6 +203,30 @@ TEST_F(EndToEndTest, MetricsAgreeWithTheAnswers) {
   EXPECT_EQ(Metric("vllm:time_to_first_token_seconds_count"), 4.0);
 }
 
+TEST_F(EndToEndTest, MetricsShowPrefixHitsAndWhereTimeWent) {
+  EngineOptions options;
+  options.max_num_seqs = 1;
+  options.max_model_len = 512;
+  options.num_speculative_tokens = kDrafts;
+  options.enable_prefix_caching = true;
+  Start(options);
+  const Json request = {{"prompt", std::vector<int32_t>(40, 7)}, {"max_tokens", 4}};
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(HttpClient(server_->port()).Post("/v1/completions", request).status, 200);
+  }
+  EXPECT_EQ(Metric("vllm:prefix_cache_queries_total"), 80.0);
+  EXPECT_EQ(Metric("vllm:prefix_cache_hits_total"), 32.0) << "two full pages of the second";
+  EXPECT_EQ(Metric("vllm:request_queue_time_seconds_count"), 2.0);
+  const double inference = Metric("vllm:request_inference_time_seconds_sum");
+  EXPECT_GT(Metric("vllm:request_prefill_time_seconds_sum"), 0.0);
+  EXPECT_NEAR(inference,
+              Metric("vllm:request_prefill_time_seconds_sum") +
+                  Metric("vllm:request_decode_time_seconds_sum"),
+              1e-9);
+  EXPECT_NEAR(Metric("vllm:e2e_request_latency_seconds_sum"),
+              inference + Metric("vllm:request_queue_time_seconds_sum"), 1e-9);
+}
+
 TEST_F(EndToEndTest, AThousandAbortedStreamsLeaveNoPagesInUse) {
   Json request = Requests(1)[0];
   request["stream"] = true;

@@ -56,6 +56,27 @@ TEST(ServingMetrics, SpeculativeCountersByPosition) {
   }
 }
 
+TEST(ServingMetrics, TheTimeOfARequestIsSplitAsInVllm) {
+  ServingMetrics metrics("m", 1000, 0);
+  RequestRecord record;
+  record.total_s = 10.0;
+  record.queue_s = 1.5;
+  record.first_token_s = 3.5;
+  record.generation_tokens = 5;
+  metrics.CountFinished(record);
+  const std::string text = metrics.Render();
+  const std::string labels = "{model_name=\"m\",engine=\"0\"} ";
+  for (const auto& [name, seconds] :
+       std::vector<std::pair<std::string, std::string>>{{"request_queue_time_seconds", "1.5"},
+                                                        {"request_prefill_time_seconds", "2"},
+                                                        {"request_inference_time_seconds", "8.5"},
+                                                        {"request_decode_time_seconds", "6.5"},
+                                                        {"e2e_request_latency_seconds", "10"}}) {
+    EXPECT_THAT(text, HasSubstr("vllm:" + name + "_sum" + labels + seconds + "\n"));
+    EXPECT_THAT(text, HasSubstr("vllm:" + name + "_count" + labels + "1\n"));
+  }
+}
+
 TEST(ServingMetrics, WithoutADrafterNothingSpeculative) {
   EXPECT_THAT(ServingMetrics("m", 1000, 0).Render(), Not(HasSubstr("spec_decode")));
 }

@@ -94,6 +94,7 @@ StepOutput ScriptedEngine::Advance(Entry& entry) const {
 }
 
 std::vector<StepOutput> ScriptedEngine::Step() {
+  newly_admitted_.clear();
   {
     std::unique_lock lock(script_->mutex_);
     script_->changed_.wait_for(lock, std::chrono::milliseconds(5),
@@ -106,7 +107,10 @@ std::vector<StepOutput> ScriptedEngine::Step() {
   std::vector<StepOutput> outputs;
   const auto running =
       std::min<size_t>(requests_.size(), static_cast<size_t>(script_->max_num_seqs));
-  for (size_t i = 0; i < running; ++i) outputs.push_back(Advance(requests_[i]));
+  for (size_t i = 0; i < running; ++i) {
+    if (requests_[i].num_generated == 0) newly_admitted_.push_back(requests_[i].id);
+    outputs.push_back(Advance(requests_[i]));
+  }
   for (const StepOutput& output : outputs) {
     if (output.finish_reason == FinishReason::kNone) continue;
     std::erase_if(requests_, [&](const Entry& entry) { return entry.id == output.request_id; });

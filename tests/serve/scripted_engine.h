@@ -49,6 +49,7 @@ class ScriptedEngine final : public StepEngine {
   bool idle() const override { return requests_.empty(); }
   std::vector<StepOutput> Step() override;
   EngineLoad load() const override;
+  const std::vector<int64_t>& newly_admitted() const override { return newly_admitted_; }
 
  private:
   struct Entry {
@@ -62,6 +63,7 @@ class ScriptedEngine final : public StepEngine {
   std::shared_ptr<EngineScript> script_;
   std::deque<Entry> requests_;
   int64_t next_id_ = 0;
+  std::vector<int64_t> newly_admitted_;
 };
 
 }  // namespace talon::test

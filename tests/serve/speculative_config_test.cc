@@ -39,6 +39,47 @@ TEST(SpeculativeConfig, OptionalKeys) {
   EXPECT_THAT(config.without_effect, ElementsAre("enforce_eager"));
 }
 
+TEST(SpeculativeConfig, NoNumberAndAutoAreTheSame) {
+  EXPECT_FALSE(ParseSpeculativeConfig(R"({"model": "d"})").num_speculative_tokens);
+  const SpeculativeConfig config =
+      ParseSpeculativeConfig(R"({"model": "d", "num_speculative_tokens": "auto"})");
+  EXPECT_FALSE(config.num_speculative_tokens);
+  EXPECT_TRUE(config.drafts_by_batch_size.empty());
+}
+
+std::string WithTable(const std::string& table, const std::string& number = "4") {
+  return R"({"model": "d", "num_speculative_tokens": )" + number +
+         R"(, "num_speculative_tokens_per_batch_size": )" + table + "}";
+}
+
+TEST(SpeculativeConfig, TheTableByBatchSizeIsVllms) {
+  EXPECT_THAT(
+      ParseSpeculativeConfig(WithTable("[[1, 2, 4], [3, 4, 1], [5, 6, 0]]")).drafts_by_batch_size,
+      ElementsAre(4, 4, 1, 1, 0, 0));
+  EXPECT_THAT(ParseSpeculativeConfig(WithTable("[[4, 5, 0], [1, 2, 3]]")).drafts_by_batch_size,
+              ElementsAre(3, 3, 3, 0, 0))
+      << "in any order; a gap takes the number before it";
+}
+
+TEST(SpeculativeConfig, WrongTablesAreRefused) {
+  for (const auto& [table, part] : std::vector<std::pair<const char*, const char*>>{
+           {"[]", "not a list of ranges"},
+           {"3", "not a list of ranges"},
+           {"[[1, 2]]", "has the entry [1,2]"},
+           {"[[1, 2, 3.5]]", "has the entry [1,2,3.5]"},
+           {"[[0, 2, 3]]", "has the entry [0,2,3]"},
+           {"[[1, 1e308, 3]]", "has the entry"},
+           {"[[1, 2, -1]]", "has the entry [1,2,-1]"},
+           {"[[2, 3, 1]]", "has the range 2 to 3"},
+           {"[[1, 4, 1], [4, 5, 0]]", "has the range 4 to 5"},
+           {"[[3, 2, 1], [1, 1, 2]]", "has the range 3 to 2"},
+           {"[[1, 2, 5]]", "asks for 5 drafts, num_speculative_tokens allows 4"},
+       }) {
+    EXPECT_THAT(Refusal(WithTable(table)), HasSubstr(part)) << table;
+  }
+  EXPECT_THAT(Refusal(WithTable("[[1, 2, 3]]", "\"auto\"")), HasSubstr("give one of them"));
+}
+
 TEST(SpeculativeConfig, UnknownKeysAreRefusedWithTheNearest) {
   const std::string refusal = Refusal(R"({"model": "d", "num_speculative_token": 3})");
   EXPECT_THAT(refusal, HasSubstr("num_speculative_token is not a known field"));
@@ -52,7 +93,7 @@ TEST(SpeculativeConfig, WrongValuesNameTheirKey) {
            {R"({"model": "d", "num_speculative_tokens": 0})", "num_speculative_tokens is 0"},
            {R"({"model": "d", "num_speculative_tokens": -1})", "num_speculative_tokens is -1"},
            {R"({"model": "d", "num_speculative_tokens": 1e308})", "num_speculative_tokens is"},
-           {R"({"model": "d", "num_speculative_tokens": "auto"})", "'auto' is not implemented"},
+           {R"({"model": "d", "num_speculative_tokens": "many"})", "num_speculative_tokens is"},
            {R"({"model": "d", "method": "ngram"})", "method is 'ngram'"},
            {R"({"model": "d", "kv_cache_dtype": "fp4"})", "kv_cache_dtype is 'fp4'; expected one"},
            {R"({"model": "d", "draft_tensor_parallel_size": 2})",

@@ -11,6 +11,7 @@
 #include "talon/base/error.h"
 #include "talon/checkpoint/hub.h"
 #include "talon/checkpoint/identity.h"
+#include "talon/eval/acceptance_baseline.h"
 #include "talon/eval/evaluation.h"
 #include "talon/eval/report_files.h"
 #include "talon/eval/report_table.h"
@@ -26,6 +27,7 @@ struct Flags {
   int64_t timed_prompts = 1;
   bool live = false;
   bool write_card = false;
+  bool record = false;
   bool rounds = false;
   std::string json;
   std::string csv;
@@ -133,6 +135,18 @@ void WriteFiles(const Flags& flags, const EvalReport& report, const Summaries& s
   }
 }
 
+// Each drafter's first run, for the server's acceptance guard.
+void RecordBaselines(const Evaluation& evaluation, const TraceStore& store,
+                     const EvalReport& report) {
+  std::set<std::string> recorded;
+  for (const DrafterRun& run : report.runs) {
+    if (!recorded.insert(run.path).second) continue;
+    const std::filesystem::path folder = ResolveModel(run.path);
+    WriteBaseline(folder, MakeBaseline(store, evaluation.keys(), run));
+    fmt::print(stderr, "{}: acceptance recorded for talon serve\n", BaselinePath(folder).string());
+  }
+}
+
 int RunEval(const Flags& flags) {
   CheckDuplicates(flags.eval.drafters);
   AllNumerics(flags.numerics);
@@ -158,6 +172,7 @@ int RunEval(const Flags& flags) {
   const Summaries summaries = SummarizeAll(report, {});
   fmt::print("{}", ReportTables(report, summaries));
   WriteFiles(flags, report, summaries, card_targets);
+  if (flags.record) RecordBaselines(evaluation, *setup.store, report);
   return 0;
 }
 
@@ -183,6 +198,9 @@ void AddFlags(CLI::App& command, Flags& flags) {
   command.add_option("--json", flags.json, "write everything to this file");
   command.add_flag("--json-rounds", flags.rounds, "with --json: drafts and accepted of each round");
   command.add_option("--csv", flags.csv, "write one line per drafter and category to this file");
+  command.add_flag("--record", flags.record,
+                   "store a few prompts and their acceptance with each drafter (first k and "
+                   "numerics); talon serve then warns when it accepts far fewer drafts");
   command.add_flag("--write-card", flags.write_card,
                    "put the table into the model cards of the drafters that talon quantize wrote");
 }

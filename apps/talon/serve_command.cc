@@ -92,6 +92,30 @@ std::unique_ptr<Serving> MakeServing(const ServeFlags& flags, const ServedPair& 
                                    flags.max_num_queued_reqs, timeout);
 }
 
+// Off without a baseline of these two checkpoints.
+void WatchAcceptance(const ServedPair& loaded, Serving& serving) {
+  if (loaded.drafter.model == nullptr) return;
+  const std::filesystem::path& folder = loaded.drafter.directory;
+  std::optional<AcceptanceBaseline> baseline = ReadBaseline(folder);
+  if (!baseline) return;
+  if (baseline->verifier_identity != CheckpointIdentity(*loaded.session.verifier.store) ||
+      baseline->drafter_identity != CheckpointIdentity(*loaded.drafter.store)) {
+    Log("{} was recorded with other checkpoints; acceptance is not compared",
+        BaselinePath(folder).string());
+    return;
+  }
+  if (baseline->k > loaded.options.num_speculative_tokens) {
+    Log("acceptance was recorded with {} drafts a round, and this server has {}; it is not "
+        "compared",
+        baseline->k, loaded.options.num_speculative_tokens);
+    return;
+  }
+  serving.WatchAcceptance(std::move(*baseline), [](const AcceptanceCheck& check) {
+    if (check.state == AcceptanceCheck::State::kAsExpected) return Log("{}", Describe(check));
+    LogWarning("{}", Describe(check));
+  });
+}
+
 int Serve(const ServeFlags& flags) {
   StartupLog log;
   CheckServeFlags(flags);
@@ -106,6 +130,7 @@ int Serve(const ServeFlags& flags) {
   serving = MakeServing(flags, *loaded, log);
   Log("backend: {}", loaded->session.backend->Description());
   Watch watch;
+  WatchAcceptance(*loaded, *serving);
   router.SetReady(*serving);
   Log("ready after {:.2f} s: {} at http://{}:{}/v1", log.TotalSeconds(),
       serving->model.names.front(), flags.http.host, server.port());

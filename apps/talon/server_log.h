@@ -6,18 +6,29 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <string>
 #include <utility>
 
 namespace talon {
 
-template <typename... Args>
-void Log(fmt::format_string<Args...> format, Args&&... args) {
+// "LEVEL 11-28 20:15:00 TEXT" on stderr.
+inline void PrintLogLine(const char* level, const std::string& text) {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
   localtime_r(&now, &local);
   char time[32];
   std::strftime(time, sizeof(time), "%m-%d %H:%M:%S", &local);
-  fmt::print(stderr, "INFO {} {}\n", time, fmt::format(format, std::forward<Args>(args)...));
+  fmt::print(stderr, "{} {} {}\n", level, time, text);
+}
+
+template <typename... Args>
+void Log(fmt::format_string<Args...> format, Args&&... args) {
+  PrintLogLine("INFO", fmt::format(format, std::forward<Args>(args)...));
+}
+
+template <typename... Args>
+void LogWarning(fmt::format_string<Args...> format, Args&&... args) {
+  PrintLogLine("WARNING", fmt::format(format, std::forward<Args>(args)...));
 }
 
 // Prints how long each phase of the start took.

@@ -20,18 +20,10 @@ void Learn(double expected_ms, double measured_ms, double& factor) {
 // What a plan promises and needs, summed up draft by draft.
 struct DraftPolicy::Outlook {
   double tokens = 0.0;
-  int64_t rows = 0;       // of the verifier
-  int64_t pass_rows = 0;  // of the drafter's first pass
-  std::vector<int64_t> by_step;
-
-  // The next draft of a candidate, its `position`-th (from 1).
-  void Add(const DraftCandidate& candidate, int64_t position, double reach) {
-    tokens += reach;
-    ++rows;
-    if (position == 1) pass_rows += candidate.pending_rows;
-    by_step.resize(std::max(by_step.size(), static_cast<size_t>(position)));
-    ++by_step[static_cast<size_t>(position) - 1];
-  }
+  int64_t rows = 0;              // of the verifier
+  int64_t pass_rows = 0;         // of the drafter's first pass
+  double drafts_ms = 0.0;        // of the drafter's choices and further passes
+  std::vector<int64_t> by_step;  // [max_drafts] sequences with more than j drafts
 };
 
 void AcceptanceEstimate::Count(int64_t drafts, int64_t accepted) {
@@ -68,33 +60,46 @@ double DraftPolicy::Reach(int64_t sequence, int64_t position) const {
   return reach;
 }
 
-double DraftPolicy::DraftMs(int64_t pass_rows, std::span<const int64_t> by_step) const {
-  if (by_step.empty()) return 0.0;
-  const StepCosts& costs = options_.costs;
-  double ms = costs.draft_pass.At(pass_rows) + costs.first_drafts.At(by_step[0]);
-  for (size_t j = 1; j < by_step.size(); ++j) ms += costs.draft_step.At(by_step[j]);
-  return ms;
+DraftPolicy::Outlook DraftPolicy::WithoutDrafts(size_t candidates, int64_t other_rows) const {
+  Outlook outlook;
+  outlook.tokens = static_cast<double>(candidates);
+  outlook.rows = static_cast<int64_t>(candidates) + other_rows;
+  outlook.by_step.resize(static_cast<size_t>(options_.max_drafts));
+  return outlook;
+}
+
+void DraftPolicy::AddDraft(int64_t position, int64_t pending_rows, double reach,
+                           Outlook& outlook) const {
+  outlook.tokens += reach;
+  ++outlook.rows;
+  if (position == 1) outlook.pass_rows += pending_rows;
+  const CostCurve& cost = position == 1 ? options_.costs.first_drafts : options_.costs.draft_step;
+  int64_t& sequences = outlook.by_step[static_cast<size_t>(position) - 1];
+  outlook.drafts_ms -= cost.At(sequences);
+  outlook.drafts_ms += cost.At(++sequences);
 }
 
 double DraftPolicy::Rate(const Outlook& outlook) const {
-  const double ms = verify_factor_ * options_.costs.verify.At(outlook.rows) +
-                    draft_factor_ * DraftMs(outlook.pass_rows, outlook.by_step);
+  const double ms =
+      verify_factor_ * options_.costs.verify.At(outlook.rows) +
+      draft_factor_ * (options_.costs.draft_pass.At(outlook.pass_rows) + outlook.drafts_ms);
   return ms > 0.0 ? outlook.tokens / ms : 0.0;
 }
 
 double DraftPolicy::Rate(std::span<const DraftCandidate> candidates,
                          std::span<const int64_t> drafts, int64_t other_rows) const {
-  const auto count = static_cast<int64_t>(candidates.size());
-  Outlook outlook{static_cast<double>(count), count + other_rows, 0, {}};
+  Outlook outlook = WithoutDrafts(candidates.size(), other_rows);
   for (size_t i = 0; i < candidates.size(); ++i) {
     for (int64_t position = 1; position <= drafts[i]; ++position) {
-      outlook.Add(candidates[i], position, Reach(candidates[i].sequence, position));
+      AddDraft(position, candidates[i].pending_rows, Reach(candidates[i].sequence, position),
+               outlook);
     }
   }
   return Rate(outlook);
 }
 
-// Drafts are added one by one, the likeliest first, and the best of the plans on the way is taken.
+// For every depth, drafts up to it are added one by one, the likeliest first; the best of all plans
+// on the way is taken.
 std::vector<int64_t> DraftPolicy::BestPlan(std::span<const DraftCandidate> candidates,
                                            int64_t other_rows) const {
   struct Draft {
@@ -103,7 +108,9 @@ std::vector<int64_t> DraftPolicy::BestPlan(std::span<const DraftCandidate> candi
     size_t candidate;
   };
   std::vector<Draft> order;
+  int64_t deepest = 0;
   for (size_t i = 0; i < candidates.size(); ++i) {
+    deepest = std::max(deepest, candidates[i].most);
     for (int64_t position = 1; position <= candidates[i].most; ++position) {
       order.push_back({Reach(candidates[i].sequence, position), position, i});
     }
@@ -111,19 +118,27 @@ std::vector<int64_t> DraftPolicy::BestPlan(std::span<const DraftCandidate> candi
   std::stable_sort(order.begin(), order.end(), [](const Draft& a, const Draft& b) {
     return a.reach != b.reach ? a.reach > b.reach : a.position < b.position;
   });
-  const auto count = static_cast<int64_t>(candidates.size());
-  Outlook outlook{static_cast<double>(count), count + other_rows, 0, {}};
-  double best_rate = (1.0 + kHysteresis) * Rate(outlook);
-  size_t best = 0;  // drafts of `order` in the best plan
-  for (size_t i = 0; i < order.size(); ++i) {
-    outlook.Add(candidates[order[i].candidate], order[i].position, order[i].reach);
-    const double rate = Rate(outlook);
-    if (rate <= best_rate) continue;
-    best_rate = rate;
-    best = i + 1;
+  const Outlook none = WithoutDrafts(candidates.size(), other_rows);
+  double best_rate = (1.0 + kHysteresis) * Rate(none);
+  int64_t best_depth = 0;
+  size_t best_end = 0;  // drafts of `order` that were looked at for the best plan
+  for (int64_t depth = 1; depth <= deepest; ++depth) {
+    Outlook outlook = none;
+    for (size_t i = 0; i < order.size(); ++i) {
+      if (order[i].position > depth) continue;
+      AddDraft(order[i].position, candidates[order[i].candidate].pending_rows, order[i].reach,
+               outlook);
+      const double rate = Rate(outlook);
+      if (rate <= best_rate) continue;
+      best_rate = rate;
+      best_depth = depth;
+      best_end = i + 1;
+    }
   }
   std::vector<int64_t> plan(candidates.size(), 0);
-  for (size_t i = 0; i < best; ++i) ++plan[order[i].candidate];
+  for (size_t i = 0; i < best_end; ++i) {
+    if (order[i].position <= best_depth) ++plan[order[i].candidate];
+  }
   return plan;
 }
 
@@ -191,12 +206,13 @@ void DraftPolicy::CountVerifyTime(int64_t rows, double ms) {
 
 void DraftPolicy::CountDraftTime(int64_t pass_rows, std::span<const int64_t> drafts, double ms) {
   if (!options_.automatic) return;
-  std::vector<int64_t> by_step;
+  Outlook outlook = WithoutDrafts(drafts.size(), 0);
   for (const int64_t count : drafts) {
-    by_step.resize(std::max(by_step.size(), static_cast<size_t>(count)));
-    for (int64_t j = 0; j < count; ++j) ++by_step[static_cast<size_t>(j)];
+    for (int64_t position = 1; position <= count; ++position) AddDraft(position, 0, 0.0, outlook);
   }
-  Learn(DraftMs(pass_rows, by_step), ms, draft_factor_);
+  if (outlook.drafts_ms > 0.0) {
+    Learn(options_.costs.draft_pass.At(pass_rows) + outlook.drafts_ms, ms, draft_factor_);
+  }
 }
 
 }  // namespace talon

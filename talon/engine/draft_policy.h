@@ -88,14 +88,15 @@ class DraftPolicy {
   };
   struct Outlook;
   SequenceState& StateOf(int64_t sequence);
+  Outlook WithoutDrafts(size_t candidates, int64_t other_rows) const;
+  // The next draft of a sequence, its `position`-th (from 1).
+  void AddDraft(int64_t position, int64_t pending_rows, double reach, Outlook& outlook) const;
   double Rate(const Outlook& outlook) const;
   std::vector<int64_t> BestPlan(std::span<const DraftCandidate> candidates,
                                 int64_t other_rows) const;
   std::vector<int64_t> LastPlan(std::span<const DraftCandidate> candidates,
                                 std::span<const int64_t> otherwise) const;
   void Probe(std::span<const DraftCandidate> candidates, std::vector<int64_t>& plan);
-  // by_step[j]: sequences with more than j drafts.
-  double DraftMs(int64_t pass_rows, std::span<const int64_t> by_step) const;
 
   DraftPolicyOptions options_;
   AcceptanceEstimate all_;  // over all sequences

@@ -46,7 +46,10 @@ std::vector<int64_t> Engine::PlanDrafts(const Step_& step) {
   const std::vector<int64_t> plan =
       draft_policy_->Plan(candidates, std::min(prompt_rows, options_.max_num_batched_tokens));
   std::vector<int64_t> drafts(step.items.size(), 0);
-  for (size_t i = 0; i < plan.size(); ++i) drafts[candidate_items[i]] = plan[i];
+  for (size_t i = 0; i < plan.size(); ++i) {
+    const bool always = step.items[candidate_items[i]].sequence->request.always_draft;
+    drafts[candidate_items[i]] = always ? candidates[i].most : plan[i];
+  }
   return drafts;
 }
 

@@ -107,6 +107,7 @@ int64_t Engine::Submit(GenerationRequest request) {
 
 void Engine::Cancel(int64_t request_id) {
   std::erase_if(waiting_, [&](const auto& sequence) { return sequence->id == request_id; });
+  draft_policy_->Forget(request_id);
   for (const auto& sequence : running_) {
     if (sequence->id == request_id) sequence->finish_reason = FinishReason::kStop;
   }

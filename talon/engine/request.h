@@ -34,6 +34,7 @@ struct GenerationRequest {
   std::vector<int32_t> held_back_token_ids;  // see min_tokens
   // Drafts per round; -1 takes the engine's number.
   int64_t num_speculative_tokens = -1;
+  bool always_draft = false;  // this many in every round, whatever the policy says
 };
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength };

@@ -117,25 +117,23 @@ CostCurve Measure(const std::function<double(int64_t)>& cost_ms, int64_t most, d
     points.emplace_back(rows, cost_ms(rows));
     if (MsSince(start) > budget_ms && points.size() > 1) break;
   }
-  return CostCurve(std::move(points));
+  return CostCurve(points);
 }
 
 }  // namespace
 
-CostCurve::CostCurve(std::vector<std::pair<int64_t, double>> points) : points_(std::move(points)) {
-  for (size_t i = 1; i < points_.size(); ++i) {
-    points_[i].second = std::max(points_[i].second, points_[i - 1].second);
+CostCurve::CostCurve(const std::vector<std::pair<int64_t, double>>& points) {
+  if (points.empty()) return;
+  ms_.assign(static_cast<size_t>(points.front().first) + 1, points.front().second);
+  for (const auto& [rows, ms] : points) {
+    const auto from = static_cast<int64_t>(ms_.size()) - 1;
+    if (rows <= from) continue;
+    slope_ms_ = std::max(0.0, ms - ms_.back()) / static_cast<double>(rows - from);
+    const double from_ms = ms_.back();
+    for (int64_t row = from + 1; row <= rows; ++row) {
+      ms_.push_back(from_ms + slope_ms_ * static_cast<double>(row - from));
+    }
   }
-}
-
-double CostCurve::At(int64_t rows) const {
-  if (rows <= 0 || points_.empty()) return 0.0;
-  if (points_.size() == 1 || rows <= points_.front().first) return points_.front().second;
-  size_t right = 1;
-  while (right + 1 < points_.size() && points_[right].first < rows) ++right;
-  const auto& [x0, y0] = points_[right - 1];
-  const auto& [x1, y1] = points_[right];
-  return y0 + (y1 - y0) * static_cast<double>(rows - x0) / static_cast<double>(x1 - x0);
 }
 
 StepCosts MeasureStepCosts(const GemmaModel& verifier, const Drafter& drafter, KvPool& pool,

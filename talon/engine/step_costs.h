@@ -2,6 +2,7 @@
 // when the engine is made.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -18,13 +19,18 @@ class CostCurve {
  public:
   CostCurve() = default;
   // Ascending rows. Later costs below earlier ones, which is noise, are raised to them.
-  explicit CostCurve(std::vector<std::pair<int64_t, double>> points);
+  explicit CostCurve(const std::vector<std::pair<int64_t, double>>& points);
   // 0 for no rows, or when there are no points.
-  double At(int64_t rows) const;
-  const std::vector<std::pair<int64_t, double>>& points() const { return points_; }
+  double At(int64_t rows) const {
+    if (rows <= 0 || ms_.empty()) return 0.0;
+    const auto last = static_cast<int64_t>(ms_.size()) - 1;
+    if (rows <= last) return ms_[static_cast<size_t>(rows)];
+    return ms_.back() + slope_ms_ * static_cast<double>(rows - last);
+  }
 
  private:
-  std::vector<std::pair<int64_t, double>> points_;
+  std::vector<double> ms_;  // [rows], up to the last point
+  double slope_ms_ = 0.0;   // a row, beyond it
 };
 
 struct StepCosts {

@@ -37,6 +37,7 @@ class Evaluation {
   std::vector<DrafterRun> Evaluate(const Drafter& drafter, const DrafterRun& description) const;
 
   int64_t answer_tokens() const { return answer_tokens_; }
+  const std::vector<TraceKey>& keys() const { return keys_; }
 
  private:
   void Replay(const Drafter& drafter, std::vector<DrafterRun>& runs) const;

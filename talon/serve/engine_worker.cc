@@ -71,6 +71,12 @@ void EngineWorker::Cancel(int64_t call_id) {
   wake_.notify_one();
 }
 
+void EngineWorker::SetIdleWork(std::shared_ptr<IdleWork> work) {
+  const std::lock_guard lock(mutex_);
+  idle_work_ = std::move(work);
+  wake_.notify_one();
+}
+
 void EngineWorker::FinishSequence(int64_t call_id, size_t sequence) {
   const std::lock_guard lock(mutex_);
   commands_.push_back(EndCommand{call_id, static_cast<int64_t>(sequence), EndReason::kStop});
@@ -98,7 +104,9 @@ void EngineWorker::Run() {
     std::vector<Command> commands;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !commands_.empty() || !active_.empty(); });
+      wake_.wait(lock, [this] {
+        return stopping_ || !commands_.empty() || !active_.empty() || idle_work_ != nullptr;
+      });
       commands.swap(commands_);
       if (stopping_ && commands.empty()) break;
     }
@@ -106,9 +114,15 @@ void EngineWorker::Run() {
       std::visit([this](auto& known) { Execute(known); }, command);
     }
     EndAtDeadline();
-    if (!active_.empty()) Step();
+    if (active_.empty()) {
+      StepIdleWork();
+      continue;
+    }
+    AbandonIdleWork();
+    Step();
     metrics_.SetLoad(engine_->load());
   }
+  AbandonIdleWork();
   EndAll({ErrorCode::kFailedPrecondition, false, "the server is shutting down"});
   metrics_.SetLoad(engine_->load());
 }
@@ -191,6 +205,35 @@ void EngineWorker::Step() {
     Deliver(output, now);
   }
   metrics_.CountStep(tokens);
+}
+
+void EngineWorker::StepIdleWork() {
+  std::shared_ptr<IdleWork> work;
+  {
+    const std::lock_guard lock(mutex_);
+    if (idle_work_ != nullptr && idle_work_->done()) idle_work_ = nullptr;
+    work = idle_work_;
+  }
+  if (work == nullptr) return metrics_.SetLoad(engine_->load());
+  try {
+    if (idle_request_ < 0) idle_request_ = engine_->Submit(work->Next());
+    for (const StepOutput& output : engine_->Step()) {
+      if (output.request_id != idle_request_) continue;
+      if (output.finish_reason != FinishReason::kNone) idle_request_ = -1;
+      work->Count(output);
+    }
+  } catch (const std::exception& error) {
+    AbandonIdleWork();
+    work->Fail(error.what());
+  }
+}
+
+void EngineWorker::AbandonIdleWork() {
+  if (idle_request_ < 0) return;
+  engine_->Cancel(idle_request_);
+  idle_request_ = -1;
+  const std::lock_guard lock(mutex_);
+  if (idle_work_ != nullptr) idle_work_->Abandon();
 }
 
 void EngineWorker::Deliver(const StepOutput& output, Clock::time_point now) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "talon/serve/drain_rate.h"
+#include "talon/serve/idle_work.h"
 #include "talon/serve/request_channel.h"
 #include "talon/serve/step_engine.h"
 
@@ -51,6 +52,9 @@ class EngineWorker {
   // ends the thread.
   void Drain(std::chrono::milliseconds grace);
 
+  // Asked one by one while nobody else asks anything, and given up as soon as somebody does.
+  void SetIdleWork(std::shared_ptr<IdleWork> work);
+
   int64_t in_flight() const;
   int64_t max_in_flight() const { return max_in_flight_; }
 
@@ -81,6 +85,8 @@ class EngineWorker {
   void Execute(SubmitCommand& command);
   void Execute(const EndCommand& command);
   void Step();
+  void StepIdleWork();
+  void AbandonIdleWork();
   void Deliver(const StepOutput& output, Clock::time_point now);
   void CountOutput(Active& active, const StepOutput& output, Clock::time_point now);
   void EndAtDeadline();
@@ -93,6 +99,7 @@ class EngineWorker {
   // Owned by the thread.
   std::unique_ptr<StepEngine> engine_;
   std::map<int64_t, Active> active_;  // by the engine's id
+  int64_t idle_request_ = -1;         // the idle work's request at hand
 
   const int64_t max_in_flight_;
   ServingMetrics& metrics_;
@@ -100,6 +107,7 @@ class EngineWorker {
   std::condition_variable wake_;     // something for the thread to do
   std::condition_variable drained_;  // in_flight_ became 0
   std::vector<Command> commands_;
+  std::shared_ptr<IdleWork> idle_work_;  // null: none, or done
   DrainRate drain_rate_;
   int64_t in_flight_ = 0;
   int64_t next_call_id_ = 0;

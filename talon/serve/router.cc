@@ -48,6 +48,29 @@ HttpResult Metrics(const HttpRequest& /*request*/, Serving& serving) {
   return reply;
 }
 
+std::string_view Name(AcceptanceCheck::State state) {
+  switch (state) {
+    case AcceptanceCheck::State::kPending:
+      return "pending";
+    case AcceptanceCheck::State::kAsExpected:
+      return "as expected";
+    case AcceptanceCheck::State::kLow:
+      return "low";
+    case AcceptanceCheck::State::kFailed:
+      return "failed";
+  }
+  return "?";
+}
+
+Json AcceptanceJson(const AcceptanceGuard& guard) {
+  const AcceptanceCheck check = guard.check();
+  Json json = {{"state", Name(check.state)}, {"expected_length", check.expected_length}};
+  const bool measured = check.state == AcceptanceCheck::State::kAsExpected ||
+                        check.state == AcceptanceCheck::State::kLow;
+  if (measured) json["measured_length"] = check.measured_length;
+  return json;
+}
+
 constexpr const char* kHealthPath = "/health";
 constexpr const char* kVersionPath = "/version";
 
@@ -74,6 +97,19 @@ const Router::Route* Router::FindRoute(const std::string& path) {
     if (route.path == path) return &route;
   }
   return nullptr;
+}
+
+void Serving::WatchAcceptance(AcceptanceBaseline baseline,
+                              std::function<void(const AcceptanceCheck&)> on_end) {
+  const auto end = [this, tell = std::move(on_end)](const AcceptanceCheck& check) {
+    if (check.state != AcceptanceCheck::State::kFailed) {
+      metrics.SetAcceptance(check.expected_length, check.measured_length,
+                            check.state == AcceptanceCheck::State::kLow);
+    }
+    if (tell) tell(check);
+  };
+  acceptance = std::make_shared<AcceptanceGuard>(std::move(baseline), end);
+  worker.SetIdleWork(acceptance);
 }
 
 Router::Router(const std::vector<std::string>& api_keys, std::string version)
@@ -113,7 +149,12 @@ std::unique_ptr<HttpReply> Router::RefuseHead(const HttpRequest& head) const {
 
 HttpReply Router::Health() const {
   const std::lock_guard lock(mutex_);
-  if (serving_ != nullptr && !draining_) return JsonReply({{"status", "ok"}});
+  if (serving_ != nullptr && !draining_) {
+    Json health = {{"status", "ok"}};
+    if (serving_->acceptance != nullptr)
+      health["acceptance"] = AcceptanceJson(*serving_->acceptance);
+    return JsonReply(health);
+  }
   HttpReply reply = JsonReply({{"status", draining_ ? "shutting down" : "loading"}});
   reply.status = 503;
   return reply;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "talon/serve/acceptance_guard.h"
 #include "talon/serve/api_keys.h"
 #include "talon/serve/engine_worker.h"
 #include "talon/serve/http_handler.h"
@@ -26,7 +27,13 @@ struct Serving {
 
   ServedModel model;
   EngineWorker::Clock::duration request_timeout;  // zero: none
+  // Compares acceptance with the baseline when there is nothing else to do; `on_end` is told the
+  // outcome on the worker's thread.
+  void WatchAcceptance(AcceptanceBaseline baseline,
+                       std::function<void(const AcceptanceCheck&)> on_end);
+
   ServingMetrics metrics;
+  std::shared_ptr<AcceptanceGuard> acceptance;  // null: there is no baseline
   EngineWorker worker;
 };
 

@@ -135,6 +135,11 @@ void ServingMetrics::CountRejected() {
   ++rejected_;
 }
 
+void ServingMetrics::SetAcceptance(double expected_length, double measured_length, bool low) {
+  const std::lock_guard lock(mutex_);
+  acceptance_ = Acceptance{expected_length, measured_length, low};
+}
+
 MetricsTotals ServingMetrics::Totals() const {
   const std::lock_guard lock(mutex_);
   return totals_;
@@ -170,6 +175,7 @@ std::string ServingMetrics::Render() const {
                 "Number of admission attempts rejected by a queue limit, by reason.", "reason",
                 {{"queued_reqs", Value(rejected_)}});
   if (speculative_) RenderSpeculative(out);
+  if (acceptance_) RenderAcceptance(out);
   RenderHistograms(out);
   return out.text();
 }
@@ -187,6 +193,17 @@ void ServingMetrics::RenderSpeculative(MetricsWriter& out) const {
   }
   out.CounterBy("vllm:spec_decode_num_accepted_tokens_per_pos_total",
                 "Accepted tokens per draft position.", "position", accepted);
+}
+
+void ServingMetrics::RenderAcceptance(MetricsWriter& out) const {
+  out.Gauge("talon:acceptance_length_expected",
+            "Acceptance length that talon eval --record stored with the drafter.",
+            acceptance_->expected_length);
+  out.Gauge("talon:acceptance_length_measured",
+            "Acceptance length on the same prompts, after the start.",
+            acceptance_->measured_length);
+  out.Gauge("talon:acceptance_low", "1 when the measured length falls far short.",
+            acceptance_->low ? 1.0 : 0.0);
 }
 
 void ServingMetrics::RenderHistograms(MetricsWriter& out) const {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,14 +67,17 @@ class ServingMetrics {
   void CountRound(int64_t num_drafts, int64_t num_accepted);
   void CountFinished(const RequestRecord& record);
   void CountRejected();
+  // Acceptance lengths of the acceptance guard's prompts.
+  void SetAcceptance(double expected_length, double measured_length, bool low);
 
   std::string Render() const;
   MetricsTotals Totals() const;
 
  private:
   struct Histograms;
-  // Both with mutex_ held.
+  // All with mutex_ held.
   void RenderSpeculative(MetricsWriter& out) const;
+  void RenderAcceptance(MetricsWriter& out) const;
   void RenderHistograms(MetricsWriter& out) const;
 
   const std::string model_name_;
@@ -82,6 +86,12 @@ class ServingMetrics {
   MetricsTotals totals_;
   std::map<EndReason, int64_t> finished_;
   int64_t rejected_ = 0;
+  struct Acceptance {
+    double expected_length = 1.0;
+    double measured_length = 1.0;
+    bool low = false;
+  };
+  std::optional<Acceptance> acceptance_;  // none: not compared
   std::unique_ptr<Histograms> histograms_;
 };
 

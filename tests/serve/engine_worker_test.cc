@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
+#include "talon/serve/acceptance_guard.h"
 #include "talon/serve/request_error.h"
 #include "tests/serve/byte_tokenizer.h"
 #include "tests/serve/scripted_engine.h"
@@ -144,6 +147,79 @@ TEST_F(EngineWorkerTest, CancelsQueuedAndRunningBeforeTheNextStep) {
   worker->Cancel(12345);
   EXPECT_TRUE(running.channel->Take().sequences[0].tokens.empty());
   script->Release();
+}
+
+// A baseline of the scripted engine's echoes: two drafts of each round are right.
+AcceptanceBaseline Baseline(int64_t accepted_per_round) {
+  AcceptanceBaseline baseline;
+  baseline.k = 3;
+  baseline.stop_token_ids = {test::ByteTokenizer::kEos};
+  for (int32_t i = 0; i < 3; ++i) {
+    baseline.prompts.push_back(
+        {"p", {2, 20, 21, 22, 23 + i, 24, 25}, 64, 2, 2 * accepted_per_round});
+  }
+  return baseline;
+}
+
+class AcceptanceGuardTest : public EngineWorkerTest {
+ protected:
+  void Watch(int64_t accepted_per_round) {
+    guard = std::make_shared<AcceptanceGuard>(
+        Baseline(accepted_per_round),
+        [this](const AcceptanceCheck& check) { ended.set_value(check); });
+    worker->SetIdleWork(guard);
+  }
+  AcceptanceCheck AwaitEnd() { return ended.get_future().get(); }
+
+  std::shared_ptr<AcceptanceGuard> guard;
+  std::promise<AcceptanceCheck> ended;
+};
+
+TEST_F(AcceptanceGuardTest, ComparesLengthsWhenIdle) {
+  script->accepted_per_round = 2;
+  Start(8);
+  Watch(2);
+  const AcceptanceCheck check = AwaitEnd();
+  EXPECT_EQ(check.state, AcceptanceCheck::State::kAsExpected);
+  EXPECT_DOUBLE_EQ(check.expected_length, 3.0);
+  EXPECT_DOUBLE_EQ(check.measured_length, 3.0);
+  EXPECT_THAT(metrics.Render(), HasSubstr("vllm:generation_tokens_total{model_name=\"m\","
+                                          "engine=\"0\"} 0\n"));
+}
+
+TEST_F(AcceptanceGuardTest, ALargeShortfallIsLow) {
+  script->accepted_per_round = 2;
+  Start(8);
+  Watch(3);  // 2 of 3: a shortfall of a third
+  EXPECT_EQ(AwaitEnd().state, AcceptanceCheck::State::kLow);
+  EXPECT_EQ(guard->check().state, AcceptanceCheck::State::kLow);
+}
+
+TEST_F(AcceptanceGuardTest, GivesWayToUsersAndStartsItsPromptAgain) {
+  script->accepted_per_round = 2;
+  script->Hold();
+  Start(8);
+  Watch(2);
+  script->AwaitRequests(1);  // the guard's
+  Reader reader(1);
+  Submit(reader, {Request({2, 20, 21})});
+  script->Release();
+  EXPECT_THAT(reader.AwaitEnd(1)[0], ElementsAre(20, 21, 1));
+  const AcceptanceCheck check = AwaitEnd();
+  EXPECT_EQ(check.state, AcceptanceCheck::State::kAsExpected);
+  EXPECT_DOUBLE_EQ(check.measured_length, 3.0);
+}
+
+TEST_F(AcceptanceGuardTest, AFailureEndsItAlone) {
+  script->FailNextStep();
+  Start(8);
+  Watch(2);
+  const AcceptanceCheck check = AwaitEnd();
+  EXPECT_EQ(check.state, AcceptanceCheck::State::kFailed);
+  EXPECT_THAT(check.reason, HasSubstr("as scripted"));
+  Reader reader(1);
+  Submit(reader, {Request({2, 20})});
+  EXPECT_THAT(reader.AwaitEnd(1)[0], ElementsAre(20, 1));
 }
 
 TEST_F(EngineWorkerTest, FinishesOneSequenceOfACall) {

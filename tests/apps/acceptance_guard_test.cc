@@ -1,4 +1,5 @@
 // From `talon eval --record` to what `talon serve` says about it.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

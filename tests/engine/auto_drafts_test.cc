@@ -15,7 +15,7 @@ constexpr int64_t kMost = 5;
 // Costs in whose light drafts pay for a right drafter and not for a wrong one.
 StepCosts TightCosts() {
   StepCosts costs;
-  costs.verify = CostCurve({{1, 10.0}, {2, 11.5}});
+  costs.verify = CostCurve({{1, 10.0}, {2, 10.3}});
   costs.draft_pass = CostCurve({{1, 1.0}});
   costs.draft_step = CostCurve({{1, 1.0}});
   return costs;
@@ -50,10 +50,13 @@ TEST(AutoDrafts, ChangeNoText) {
   EngineOptions table = AutoOptions();
   table.auto_drafts = false;
   table.drafts_by_batch_size = {5, 0, 3, 1, 0, 2, 4, 0};
+  EngineCounters counters;
   for (const EngineOptions& options : {plain, cached, crowded, table}) {
-    const auto results = Answer(pair, options, MixedRequests(5, 16));
+    const auto results = Answer(pair, options, MixedRequests(5, 16), &counters);
     EXPECT_EQ(Texts(results), expected);
-    EXPECT_GE(DraftCounts(results).size(), 3u);
+    EXPECT_GE(DraftCounts(results).size(), 2u)
+        << "auto " << options.auto_drafts << " caching " << options.enable_prefix_caching
+        << " drafts accepted " << AcceptedDrafts(results);
   }
 }
 

@@ -38,7 +38,7 @@ void AcceptanceGuard::Count(const StepOutput& output) {
   const bool low =
       check.measured_length - 1.0 < (1.0 - kLargeShortfall) * (check.expected_length - 1.0);
   check.state = low ? AcceptanceCheck::State::kLow : AcceptanceCheck::State::kAsExpected;
-  End(std::move(check));
+  End(check);
 }
 
 void AcceptanceGuard::Fail(const char* reason) {
@@ -46,10 +46,10 @@ void AcceptanceGuard::Fail(const char* reason) {
   check.state = AcceptanceCheck::State::kFailed;
   check.expected_length = baseline_.Total().Length();
   check.reason = reason;
-  End(std::move(check));
+  End(check);
 }
 
-void AcceptanceGuard::End(AcceptanceCheck check) {
+void AcceptanceGuard::End(const AcceptanceCheck& check) {
   {
     const std::lock_guard lock(mutex_);
     check_ = check;

@@ -37,7 +37,7 @@ class AcceptanceGuard final : public IdleWork {
   static constexpr double kLargeShortfall = 0.2;
 
  private:
-  void End(AcceptanceCheck check);
+  void End(const AcceptanceCheck& check);
 
   const AcceptanceBaseline baseline_;
   const std::function<void(const AcceptanceCheck&)> on_end_;

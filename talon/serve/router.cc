@@ -151,8 +151,9 @@ HttpReply Router::Health() const {
   const std::lock_guard lock(mutex_);
   if (serving_ != nullptr && !draining_) {
     Json health = {{"status", "ok"}};
-    if (serving_->acceptance != nullptr)
+    if (serving_->acceptance != nullptr) {
       health["acceptance"] = AcceptanceJson(*serving_->acceptance);
+    }
     return JsonReply(health);
   }
   HttpReply reply = JsonReply({{"status", draining_ ? "shutting down" : "loading"}});

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -72,8 +73,8 @@ TEST(ServingMetrics, TheTimeOfARequestIsSplitAsInVllm) {
                                                         {"request_inference_time_seconds", "8.5"},
                                                         {"request_decode_time_seconds", "6.5"},
                                                         {"e2e_request_latency_seconds", "10"}}) {
-    EXPECT_THAT(text, HasSubstr("vllm:" + name + "_sum" + labels + seconds + "\n"));
-    EXPECT_THAT(text, HasSubstr("vllm:" + name + "_count" + labels + "1\n"));
+    EXPECT_THAT(text, HasSubstr(fmt::format("vllm:{}_sum{}{}\n", name, labels, seconds)));
+    EXPECT_THAT(text, HasSubstr(fmt::format("vllm:{}_count{}1\n", name, labels)));
   }
 }
 

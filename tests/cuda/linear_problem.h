@@ -86,8 +86,9 @@ class LinearProblem {
     p.group_sums = sums.get();
     Check(LaunchFewRows(c_.format, p, limits, tuning, nullptr), "few rows");
     std::vector<float> result = out.Get();
-    for (const uint32_t left : arrivals.Get())
+    for (const uint32_t left : arrivals.Get()) {
       EXPECT_EQ(left, 0u) << "an arrival count was not reset";
+    }
     return result;
   }
 

@@ -17,7 +17,7 @@ LinearWeight CudaBackend::MakeRandomLinear(LinearFormat format, int64_t out_feat
   const float deviation = 1.0f / std::sqrt(static_cast<float>(in_features));
   const bool nvfp4 = format == LinearFormat::kNvfp4;
   const bool bf16 = format == LinearFormat::kBF16;
-  const cudaStream_t stream = Stream();
+  cudaStream_t stream = Stream();
   const int64_t data_bytes = bf16 ? 2 * count : nvfp4 ? count / 2 : count;
   const Buffer data_memory = Allocate(data_bytes);
   const Buffer scale_memory = Allocate(count / 16 + 8);
@@ -54,7 +54,7 @@ double CudaBackend::MeasureReadBandwidth() {
   constexpr int kRepeats = 7;
   const Buffer data = Allocate(kBytes);
   const Buffer sink = Allocate(sizeof(uint32_t));
-  const cudaStream_t stream = Stream();
+  cudaStream_t stream = Stream();
   Check(cudaMemsetAsync(data.get(), 0x5A, kBytes, stream), "read bandwidth");
   cudaEvent_t begin, end;
   Check(cudaEventCreate(&begin), "event");

@@ -11,9 +11,11 @@
 
 namespace talon {
 
-// `chosen[t]` is the verifier's token after the first t drafts; there is one more than drafts.
+// `chosen[t]` is the verifier's token after the first t drafts: one more than drafts, or fewer
+// where a recorded text ends; drafts beyond it are not accepted.
 inline int64_t CountAccepted(std::span<const int32_t> drafts, std::span<const int32_t> chosen) {
-  const auto first_wrong = std::mismatch(drafts.begin(), drafts.end(), chosen.begin()).first;
+  const auto first_wrong =
+      std::mismatch(drafts.begin(), drafts.end(), chosen.begin(), chosen.end()).first;
   return first_wrong - drafts.begin();
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "talon/base/error.h"
+#include "talon/engine/acceptance_rule.h"
 
 namespace talon {
 namespace {
@@ -17,11 +18,8 @@ Round MakeRound(std::span<const int32_t> continuation, const DraftIds& drafts, s
   const std::vector<int32_t>& all = drafts[start];
   Round round;
   round.drafts.assign(all.begin(), all.begin() + std::min<int64_t>(k, std::ssize(all)));
-  for (size_t i = 0; i < round.drafts.size(); ++i) {
-    const size_t next = start + 1 + i;
-    if (next >= continuation.size() || round.drafts[i] != continuation[next]) break;
-    ++round.accepted;
-  }
+  round.accepted =
+      CountAccepted(round.drafts, continuation.subspan(std::min(start + 1, continuation.size())));
   return round;
 }
 
